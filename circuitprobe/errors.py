@@ -1,0 +1,36 @@
+"""Errors that a user can act on: what was seen, what was expected, what to type next."""
+
+from __future__ import annotations
+
+
+class CircuitProbeError(Exception):
+    """Bad input, told in three parts; the command line prints them and exits with code 2.
+
+    Args:
+        seen: what was found, with names and figures.
+        expected: what would have been right.
+        fix: what to type or change next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, seen: str, *, expected: str, fix: str) -> None:
+        super().__init__(seen)
+        self.seen = seen
+        self.expected = expected
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}"
+
+
+class DataError(CircuitProbeError):
+    """The table, the schema file or the groups file cannot be used."""
+
+
+class ModelError(CircuitProbeError):
+    """The model cannot be loaded, recognised or run."""
+
+
+class UsageError(CircuitProbeError):
+    """An option or argument has a value that makes no sense."""
