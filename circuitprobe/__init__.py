@@ -1,3 +1,66 @@
-"""circuitprobe: what a variational autoencoder has learned, and how sure that is."""
+"""circuitprobe: what a variational autoencoder has learned, and how sure that is.
+
+``import circuitprobe as cp`` is cheap; torch is imported when a function that needs it is first used::
+
+    report = cp.audit("model.pt", "data.csv", target="income")
+    vae = cp.wrap(module)
+    effects = cp.interventions.latents(vae, x)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from circuitprobe import interventions
+    from circuitprobe.adapters.models import ModelSpec, ProbedVAE, wrap
+    from circuitprobe.auditing import audit
+    from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
+    from circuitprobe.loading import load
+    from circuitprobe.reference_models import train
+    from circuitprobe.report import AuditReport
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "AuditReport": "circuitprobe.report",
+    "CircuitProbeError": "circuitprobe.errors",
+    "DataError": "circuitprobe.errors",
+    "ModelError": "circuitprobe.errors",
+    "ModelSpec": "circuitprobe.adapters.models",
+    "ProbedVAE": "circuitprobe.adapters.models",
+    "UsageError": "circuitprobe.errors",
+    "audit": "circuitprobe.auditing",
+    "load": "circuitprobe.loading",
+    "train": "circuitprobe.reference_models",
+    "wrap": "circuitprobe.adapters.models",
+}
+
+__all__ = [
+    "AuditReport",
+    "CircuitProbeError",
+    "DataError",
+    "ModelError",
+    "ModelSpec",
+    "ProbedVAE",
+    "UsageError",
+    "__version__",
+    "audit",
+    "interventions",
+    "load",
+    "train",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "interventions":
+        return importlib.import_module("circuitprobe.interventions")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -56,7 +56,9 @@ class FeatureReport(_Model):
     group: str
     dims: tuple[int, ...] = Field(description="model dimensions it spans")
     link: Link = Field(description="what was applied to the decoder's output")
-    std: float | None = Field(description="s_f: standard deviation over the audited rows in the model's space, divisor n")
+    std: float | None = Field(
+        description="s_f: standard deviation over the audited rows in the model's space, divisor n"
+    )
     center: float | None = Field(description="subtracted from the raw value; null for one-hot blocks and arrays")
     scale: float | None = Field(description="divided the centred raw value; null for one-hot blocks and arrays")
     categories: tuple[str, ...] = Field(description="names of the dimensions; (zero, one) for a binary feature")
@@ -82,7 +84,9 @@ class EncodingTried(_Model):
 
     scaling: Scaling
     layout: str
-    mse: float | None = Field(description="reconstruction MSE over that of the column means; null where it is not finite")
+    mse: float | None = Field(
+        description="reconstruction MSE over that of the column means; null where it is not finite"
+    )
     chosen: bool
 
 

@@ -1,0 +1,47 @@
+# Every target makes the environment it needs; all work from a clean clone, and again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: demo test lint bench example clean
+
+demo: $(VENV)/.installed
+	$(BIN)/circuitprobe audit examples/adult_vae.pt examples/adult_sample.csv --target income --groups examples/adult_groups.toml --json demo-audit.json
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/latent_sweep.py
+
+example: $(VENV)/.installed
+	$(BIN)/python examples/make_example.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-audit.json
+
+# torch goes first and pinned: with it in place no other package asks for another build of it
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch $(INPUTS)
+	$(PIP) install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.torch $(INPUTS)
+	$(PIP) install -q -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: $(VENV)/.torch $(INPUTS)
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed-test $(VENV)/.installed

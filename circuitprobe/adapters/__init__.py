@@ -1,0 +1,1 @@
+"""What comes in: checkpoints become probed models, tables become audited rows."""

@@ -1,0 +1,29 @@
+"""Tables in: reading, profiling, encoding into a model's space, feature groups."""
+
+from __future__ import annotations
+
+from circuitprobe.adapters.data.apply import apply_encoding
+from circuitprobe.adapters.data.arrays import array_data
+from circuitprobe.adapters.data.candidates import candidate_encodings
+from circuitprobe.adapters.data.encoding import fit_encoding
+from circuitprobe.adapters.data.encoding_store import encoding_from_dict, encoding_to_dict
+from circuitprobe.adapters.data.features import encoding_features
+from circuitprobe.adapters.data.groups import check_groups, cluster_groups, load_groups
+from circuitprobe.adapters.data.schema import ColumnSchema, TableSchema
+from circuitprobe.adapters.data.table import read_table
+
+__all__ = [
+    "ColumnSchema",
+    "TableSchema",
+    "apply_encoding",
+    "array_data",
+    "candidate_encodings",
+    "check_groups",
+    "cluster_groups",
+    "encoding_features",
+    "encoding_from_dict",
+    "encoding_to_dict",
+    "fit_encoding",
+    "load_groups",
+    "read_table",
+]

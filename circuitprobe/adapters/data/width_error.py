@@ -1,0 +1,109 @@
+"""The error for a table that does not fit a model, both sides shown column by column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from circuitprobe.adapters.data.near_names import listed
+from circuitprobe.errors import DataError
+from circuitprobe.types import Column, ColumnKind, Table, TableEncoding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+SHOWN_COLUMNS = 40
+
+
+def no_encoding_fits(table: Table, encodings: list[TableEncoding], width: int, exclude: Collection[str]) -> DataError:
+    """Explain why no encoding has the model's width.
+
+    Args:
+        table: the profiled table.
+        encodings: every encoding that was tried, the plainest first.
+        width: the model's number of input dimensions.
+        exclude: columns that were left out on purpose.
+
+    Returns:
+        The error: the table's columns with their dimensions against the model's width, and changes that would fit.
+    """
+    widths = sorted({encoding.width for encoding in encodings})
+    shown = " or ".join(str(each) for each in widths[:6])
+    seen = f"The columns of {table.source} make {shown} dimensions, the model takes {width}:\n"
+    hints = [*_hints_to_remove(encodings, width), *_hints_to_add(table, encodings, width, exclude)]
+    hints.append(
+        "write a schema file (--schema) that says what each column was to the model, such as\n"
+        '    [columns.NAME]\n    kind = "categorical"   # numeric | binary | categorical | ignore'
+    )
+    return DataError(
+        seen + _side_by_side(table, encodings[0], width, exclude),
+        expected=f"columns that make {width} dimensions: 1 for a numeric or binary column, 1 per category otherwise",
+        fix="\n  or: ".join(hints),
+    )
+
+
+def _side_by_side(table: Table, plainest: TableEncoding, width: int, exclude: Collection[str]) -> str:
+    dims = {column.name: column.width for column in plainest.columns}
+    longest = max(12, *(min(len(column.name), 40) for column in table.columns))
+    lines = [f"    {'column':<{longest}}  {'kind':<12} dimensions"]
+    shown = table.columns if len(table.columns) <= SHOWN_COLUMNS else table.columns[: SHOWN_COLUMNS - 10]
+    for column in shown:
+        count = str(dims[column.name]) if column.name in dims else "left out"
+        if column.name in exclude:
+            count = "left out (target)" if len(exclude) == 1 else "left out (no input)"
+        lines.append(f"    {column.name[:40]:<{longest}}  {column.kind:<12} {count}")
+    if len(shown) < len(table.columns):
+        rest = table.columns[len(shown) :]
+        lines.append(
+            f"    {f'and {len(rest)} more columns':<{longest}}  {'':<12} {sum(dims.get(c.name, 0) for c in rest)}"
+        )
+    lines.append(f"    {'all':<{longest}}  {'':<12} {plainest.width}")
+    lines.append(f"    {'the model':<{longest}}  {'':<12} {width}")
+    return "\n".join(lines)
+
+
+def _hints_to_remove(encodings: list[TableEncoding], width: int) -> list[str]:
+    fits = dict.fromkeys(
+        column.name for encoding in encodings for column in encoding.columns if encoding.width - column.width == width
+    )
+    if not fits:
+        return []
+    names = list(fits)
+    # A target stands last, or else first, far more often than in between.
+    order = [column.name for column in encodings[0].columns]
+    likely = next((name for name in (order[-1], order[0]) if name in fits), names[-1])
+    if len(names) == 1:
+        return [f"without {likely!r} it would fit; if that is the target: --target {_shell(likely)}"]
+    return [f"without one of {listed(names, 8)} it would fit; if one of them is the target: --target {_shell(likely)}"]
+
+
+def _hints_to_add(table: Table, encodings: list[TableEncoding], width: int, exclude: Collection[str]) -> list[str]:
+    missing = {width - encoding.width for encoding in encodings if encoding.width < width}
+    if not missing:
+        return []
+    hints = []
+    excluded = [c.name for c in table.columns if c.name in exclude and _possible_widths(c) & missing]
+    if excluded:
+        hints.append(f"with {listed(excluded, 8)} it would fit: the model may have been given the target, too")
+    left_out = [c.name for c in table.columns if c.kind is ColumnKind.IDENTIFIER and c.name not in exclude]
+    if left_out and len(left_out) in missing:
+        hints.append(f'with {listed(left_out, 8)} declared kind = "numeric" in a schema file it would fit')
+    coded = [
+        f"{column.name} ({levels} values)"
+        for column in table.columns
+        if column.kind is ColumnKind.NUMERIC and column.name not in exclude
+        for levels in [int(table.frame[column.name].nunique())]
+        if levels <= 100 and levels - 1 in missing
+    ]
+    if coded:
+        hints.append(f'with {listed(coded, 8)} declared kind = "categorical" in a schema file it would fit')
+    return hints
+
+
+def _possible_widths(column: Column) -> set[int]:
+    if column.kind is ColumnKind.CATEGORICAL:
+        return {len(column.categories) + bool(column.missing)}
+    return {1, 2} if column.kind is ColumnKind.BINARY else {1}
+
+
+def _shell(name: str) -> str:
+    return name if name.replace("_", "").isalnum() else f"'{name}'"

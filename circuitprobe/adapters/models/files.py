@@ -1,0 +1,154 @@
+"""What kind of file a stranger has sent, found without running anything in it."""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import zipfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from circuitprobe.errors import ModelError
+
+
+class FileKind(Enum):
+    """Formats told apart by content, never by suffix."""
+
+    TORCH_ARCHIVE = "a torch.save archive"
+    TORCH_SCRIPT = "a TorchScript archive"
+    PICKLE = "a pickle"
+    OTHER = "unknown"
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a look at a file showed.
+
+    Attributes:
+        kind: its format.
+        imports: ``module.name`` of every class and function that unpickling would import, in order.
+    """
+
+    kind: FileKind
+    imports: tuple[str, ...] = ()
+
+
+# what torch's own weights-only loading accepts, apart from plain containers
+_HARMLESS = ("torch.", "torch._utils.", "collections.OrderedDict", "_codecs.encode", "numpy.")
+
+
+def look(path: Path) -> FileFacts:
+    """Tell what a model file is; nothing in it is run.
+
+    Raises:
+        ModelError: it is not there, a folder, empty, or plainly no model (with what it is).
+    """
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.pt")) if path.parent.is_dir() else []
+        raise ModelError(
+            f"there is no file {path}",
+            expected="a model file",
+            fix=f"one of those beside it: {', '.join(near[:5])}"
+            if near
+            else "check the path; circuitprobe train makes a first model",
+        )
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder", expected="a model file", fix="name the checkpoint file inside it")
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(4096)
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path}: {error.strerror}", expected="a readable file", fix="check its permissions"
+        ) from error
+    if not head:
+        raise ModelError(f"{path.name} is empty (0 bytes)", expected="a model file", fix="save or copy the model again")
+    if head.startswith(b"PK\x03\x04"):
+        return _look_into_zip(path)
+    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
+        return FileFacts(FileKind.PICKLE, scan_pickle(path.read_bytes()))
+    raise _no_model(path, head)
+
+
+def _no_model(path: Path, head: bytes) -> ModelError:
+    fix = "a file written by torch.save, torch.jit.save or circuitprobe train"
+    if head.startswith(b"version https://git-lfs"):
+        what, fix = "a git-lfs pointer, not the model itself", "git lfs pull"
+    elif head.lstrip()[:1] == b"<":
+        what, fix = "an HTML or XML page, not a model", "download the file itself, not the page about it"
+    elif head[8:9] == b"{" and head[:8] != b"        ":
+        what, fix = (
+            "a safetensors file",
+            "save the model with torch.save(model.state_dict(), ...) and add --factory package.module:function",
+        )
+    elif _is_text(head):
+        what = "a text file, not a model"
+    else:
+        what = "in no format that is known here"
+    return ModelError(f"{path.name} is {what}", expected="a model file", fix=fix)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head[: len(head) - 4].decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in head
+
+
+def _look_into_zip(path: Path) -> FileFacts:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+            inner = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
+            if any(name.endswith("constants.pkl") for name in names):
+                return FileFacts(FileKind.TORCH_SCRIPT)
+            if inner:
+                return FileFacts(FileKind.TORCH_ARCHIVE, scan_pickle(archive.read(inner[0])))
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise truncated(path) from error
+    raise ModelError(
+        f"{path.name} is a zip archive that torch did not write ({len(names)} entries, first {names[0] if names else 'none'})",
+        expected="a model file",
+        fix="a file written by torch.save, torch.jit.save or circuitprobe train",
+    )
+
+
+def truncated(path: Path) -> ModelError:
+    """The error for a file that breaks off."""
+    return ModelError(
+        f"{path.name} is damaged or cut off ({path.stat().st_size:,} bytes)",
+        expected="a complete model file",
+        fix="copy or save it again; compare the size with the original's",
+    )
+
+
+def scan_pickle(content: bytes) -> tuple[str, ...]:
+    """Names that unpickling would import, from the opcodes alone.
+
+    Strings that opcodes push are followed, so that protocol 4's STACK_GLOBAL is resolved; a stream that breaks off gives
+    the names up to there.
+    """
+    found: dict[str, None] = {}
+    strings: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(io.BytesIO(content)):
+            if opcode.name == "GLOBAL":
+                found[str(argument).replace(" ", ".")] = None
+            elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
+                found[f"{strings[-2]}.{strings[-1]}"] = None
+            elif isinstance(argument, str):
+                strings.append(argument)
+    except (ValueError, IndexError, UnicodeDecodeError, EOFError):
+        return tuple(found)
+    return tuple(found)
+
+
+def foreign(imports: tuple[str, ...]) -> tuple[str, ...]:
+    """Those imports that are more than tensors and containers, the telling ones first."""
+    return tuple(
+        name for name in imports if not name.startswith(_HARMLESS) or name.startswith(("torch.nn.", "torch.hub"))
+    )

@@ -1,0 +1,214 @@
+"""Loading model files. Pickled code runs only where the user said that the file is trusted."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from circuitprobe.adapters.models.files import FileFacts, FileKind, foreign, look, truncated
+from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
+from circuitprobe.adapters.models.spec import ModelSpec
+from circuitprobe.adapters.models.wrap import wrap
+from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
+
+Rebuild = Callable[[Mapping[str, Any], str], ProbedVAE]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model file is to be read.
+
+    Attributes:
+        factory: ``package.module:function`` that returns the empty model of a plain state_dict.
+        spec: names encoder and decoder.
+        trust_pickle: run the code in a pickled module; only for files whose origin is known.
+        device: where the model goes.
+    """
+
+    factory: str | None = None
+    spec: ModelSpec | None = None
+    trust_pickle: bool = False
+    device: str = "cpu"
+
+
+def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Rebuild]) -> ProbedVAE:
+    """Load a model file and name its halves.
+
+    Args:
+        path: torch.save archive (our checkpoint, state_dict, pickled module) or TorchScript archive.
+        options: how to read it.
+        formats: checkpoint formats by the value of their ``format`` entry, and what rebuilds them.
+
+    Raises:
+        ModelError: the file is no model, is damaged, needs trust or a factory, or its weights are not finite.
+    """
+    path = Path(path)
+    facts = look(path)
+    if facts.kind is FileKind.TORCH_SCRIPT:
+        vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
+    else:
+        content = _load_pickle(path, facts, options)
+        vae = _from_content(path, content, options, formats)
+    check_weights(vae.model)
+    vae.model.to(options.device)
+    vae.model.eval()
+    return vae
+
+
+def _load_script(path: Path, device: str) -> nn.Module:
+    with warnings.catch_warnings():
+        # that TorchScript is deprecated is no news the user of an old file can act on
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            module: nn.Module = torch.jit.load(str(path), map_location=device)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise truncated(path) from error
+    return module
+
+
+def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401 - whatever was saved
+    try:
+        with warnings.catch_warnings():
+            # torch's advice on pickle protocols is for the writer of the file
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location=options.device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not foreign(facts.imports):
+            raise truncated(path) from error
+        if not options.trust_pickle:
+            raise _needs_trust(path, facts) from error
+    except Exception as error:  # noqa: BLE001 - bytes cut at any place fail in any of the unpickler's steps
+        raise truncated(path) from error
+    with _importable_from_here():
+        try:
+            return torch.load(path, map_location=options.device, weights_only=False)
+        except (AttributeError, ModuleNotFoundError, ImportError) as error:
+            raise ModelError(
+                f"{path.name} needs code that cannot be imported here: {error}",
+                expected=f"the modules that define {', '.join(foreign(facts.imports)[:4])}",
+                fix="run from the folder that holds that code, or save torch.save(model.state_dict(), ...) and use --factory "
+                "package.module:function",
+            ) from error
+        except Exception as error:
+            raise ModelError(
+                f"{path.name} cannot be unpickled: {type(error).__name__}: {error}",
+                expected="a pickled module that the installed versions can load",
+                fix="save torch.save(model.state_dict(), ...) and use --factory package.module:function",
+            ) from error
+
+
+def _needs_trust(path: Path, facts: FileFacts) -> ModelError:
+    names = foreign(facts.imports)
+    listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return ModelError(
+        f"{path.name} is a pickle that would import {listed} when loaded: loading it runs code; nothing in it was run",
+        expected="weights only: our checkpoint, a state_dict with --factory, or TorchScript",
+        fix="add --trust-pickle if you know where the file comes from; safer: torch.save(model.state_dict(), ...) with "
+        "--factory package.module:function",
+    )
+
+
+def _from_content(path: Path, content: Any, options: LoadOptions, formats: Mapping[str, Rebuild]) -> ProbedVAE:  # noqa: ANN401
+    if isinstance(content, nn.Module):
+        return wrap(content, spec=options.spec, source=path.name)
+    if isinstance(content, Mapping):
+        rebuild = formats.get(content["format"]) if isinstance(content.get("format"), str) else None
+        if rebuild is not None:
+            return rebuild(content, path.name)
+        state = _find_state_dict(content)
+        if state is not None:
+            if options.factory is None:
+                raise ModelError(
+                    f"{path.name} is a state_dict ({len(state)} tensors, first {next(iter(state))}): weights without the model's code",
+                    expected="the function that builds the empty model",
+                    fix="add --factory package.module:function",
+                )
+            return wrap(_filled(path, state, options.factory), spec=options.spec, source=path.name)
+    size = f" of {len(content)} entries" if hasattr(content, "__len__") else ""
+    raise ModelError(
+        f"{path.name} holds a {type(content).__name__}{size}, not a model",
+        expected="a module, a state_dict or our checkpoint",
+        fix="torch.save(model.state_dict(), ...) with --factory package.module:function",
+    )
+
+
+def _find_state_dict(content: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    """The state_dict in a dictionary: itself, or under one of its customary names."""
+    for key in (None, "state_dict", "model_state_dict", "model"):
+        state = content if key is None else content.get(key)
+        if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+            return state
+    return None
+
+
+def _filled(path: Path, state: Mapping[str, Any], factory: str) -> nn.Module:
+    model = build_from_factory(factory)
+    try:
+        result = model.load_state_dict(state, strict=False)
+        missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
+        reason = f"missing {missing[:4]}, not in the model {unexpected[:4]}" if missing or unexpected else ""
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+    if reason:
+        raise ModelError(
+            f"the weights in {path.name} do not fit the model from {factory}: {reason}",
+            expected="the same names and shapes on both sides",
+            fix="a --factory that builds the model with the settings it was trained with",
+        )
+    return model
+
+
+def build_from_factory(factory: str) -> nn.Module:
+    """Run ``package.module:function`` and give the module it returns.
+
+    Raises:
+        UsageError: it cannot be imported, called, or returns no module.
+    """
+    module_name, _, function_name = factory.partition(":")
+    if not module_name or not function_name:
+        raise UsageError(
+            f"--factory {factory!r}", expected="package.module:function", fix="--factory mypackage.models:make_vae"
+        )
+    with _importable_from_here():
+        try:
+            function = getattr(importlib.import_module(module_name), function_name)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"--factory {factory}: {error}",
+                expected="a function that can be imported from the current folder or an installed package",
+                fix="run from the folder that holds the module, or install the package",
+            ) from error
+        try:
+            model = function()
+        except CircuitProbeError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"--factory {factory} failed: {type(error).__name__}: {error}",
+                expected="a function that needs no arguments",
+                fix="wrap it: def make(): return MyVAE(...)",
+            ) from error
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"--factory {factory} returned {type(model).__name__}", expected="a torch.nn.Module", fix="return the model"
+        )
+    return model
+
+
+class _importable_from_here:  # noqa: N801 - reads as a statement
+    """The current folder is importable inside the block, as it is for a script that lies there."""
+
+    def __enter__(self) -> None:
+        sys.path.insert(0, str(Path.cwd()))
+
+    def __exit__(self, *_: object) -> None:
+        sys.path.remove(str(Path.cwd()))

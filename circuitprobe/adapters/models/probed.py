@@ -1,0 +1,162 @@
+"""A user's model with its encoder and decoder named: what every level works on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from circuitprobe.adapters.models.posterior import PosteriorPart, choose_order, pick_mean_width, read_posterior
+from circuitprobe.errors import ModelError
+from circuitprobe.types import Posterior, Recognition, TableEncoding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+OutputKind = Literal["auto", "probabilities", "logits"]
+
+
+@dataclass(frozen=True)
+class ProbedVAE:
+    """A model and how to run its two halves. The model itself is the user's object, never a copy.
+
+    Attributes:
+        model: the user's module.
+        run_encoder: (model, x) -> whatever the encoder returns.
+        run_decoder: (model, z) -> whatever the decoder returns.
+        recognition: what was taken for what, in words.
+        source: short name for reports.
+        order: what the encoder's tensors are; None until real rows have been seen.
+        encoding: the model's own data schema, where its file has one.
+        target: the target column that the model's file names.
+        ignored: columns that the model's file names as no features.
+        input_width: number of model dimensions, where known without running.
+        output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
+    """
+
+    model: nn.Module
+    run_encoder: Callable[[nn.Module, Tensor], Any]
+    run_decoder: Callable[[nn.Module, Tensor], Any]
+    recognition: Recognition
+    source: str
+    order: tuple[PosteriorPart, ...] | None = None
+    encoding: TableEncoding | None = None
+    target: str | None = None
+    ignored: tuple[str, ...] = ()
+    input_width: int | None = None
+    output: OutputKind = "auto"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's first floating tensor, float32 for a model without any."""
+        return next((t.dtype for t in _tensors(self.model) if t.is_floating_point()), torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model's first tensor."""
+        return next((t.device for t in _tensors(self.model)), torch.device("cpu"))
+
+    def to_input(self, x: np.ndarray | Tensor) -> Tensor:
+        """Rows as the model takes them: its dtype, its device."""
+        return torch.as_tensor(x).to(dtype=self.dtype, device=self.device)
+
+    def encode(self, x: Tensor) -> Posterior:
+        """q(z|x) for rows of shape (rows, dims): mean and log_var of shape (rows, latents).
+
+        Raises:
+            ModelError: the encoder failed or returned something that cannot be read as a posterior.
+        """
+        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
+        order = self.order or choose_order(output, self.recognition.encode)
+        return read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The decoder's output as the model gives it, shape (rows, dims), for codes of shape (rows, latents).
+
+        Raises:
+            ModelError: the decoder failed or returned nothing of that shape.
+        """
+        output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, z)
+        return pick_mean_width(output, rows=z.shape[0], width=self.input_width, decode=self.recognition.decode)
+
+    def resolved(self, x: Tensor) -> ProbedVAE:
+        """The same model with everything settled that real rows can settle, and checked on them.
+
+        Args:
+            x: a few real rows, shape (rows, dims).
+
+        Raises:
+            ModelError: encoder or decoder do not behave like those of a VAE on these rows.
+        """
+        settled = replace(self, input_width=self.input_width or x.shape[1])
+        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
+        again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
+        order = self.order or choose_order(output, self.recognition.encode, again)
+        settled = replace(settled, order=order)
+        posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
+        check_finite(posterior.mean, self.recognition.encode)
+        if posterior.log_var is not None:
+            check_finite(posterior.log_var, self.recognition.encode)
+        decoded = settled.decode(posterior.mean)
+        check_finite(decoded, self.recognition.decode)
+        words = "(" + ", ".join(order) + ")"
+        evidence = (
+            f"{self.recognition.encode}: {tuple(x.shape)} -> {words}, each {tuple(posterior.mean.shape)}",
+            f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
+        )
+        return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(model.parameters(), model.buffers())
+
+
+def check_finite(tensor: Tensor, what: str) -> None:
+    """Refuse nan and infinity.
+
+    Raises:
+        ModelError: naming what gave them and in how many rows.
+    """
+    bad = ~torch.isfinite(tensor.detach()).flatten(1).all(dim=1)
+    if bool(bad.any()):
+        raise ModelError(
+            f"{what} gives nan or infinity in {int(bad.sum())} of {len(bad)} rows, first in row {int(bad.nonzero()[0, 0])}",
+            expected="finite numbers for every row",
+            fix="check that the rows are scaled as in training (--schema), and that training did not diverge",
+        )
+
+
+def check_weights(model: nn.Module) -> None:
+    """Refuse weights that are nan or infinite.
+
+    Raises:
+        ModelError: naming the first such tensor.
+    """
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ModelError(
+                f"weights of {name!r} are nan or infinite in {bad} of {tensor.numel()} places",
+                expected="finite weights",
+                fix="take a checkpoint from before training diverged",
+            )
+
+
+def _call(
+    part: str, name: str, function: Callable[[nn.Module, Tensor], Any], model: nn.Module, argument: Tensor
+) -> Any:  # noqa: ANN401
+    try:
+        return function(model, argument)
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the {part} {name} failed on input of shape {tuple(argument.shape)}: {reason}",
+            expected=f"a {part} that takes a tensor (rows, {'dims' if part == 'encoder' else 'latents'})",
+            fix="name the right parts: --spec vae.toml on the command line, cp.wrap(model, encode=..., decode=...) in Python",
+        ) from error

@@ -1,0 +1,205 @@
+"""The run from a model and rows to a report, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from circuitprobe import __version__
+from circuitprobe.adapters.data import TableSchema
+from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, wrap
+from circuitprobe.errors import ModelError, UsageError
+from circuitprobe.fitting import DataOptions, Fitted, fit
+from circuitprobe.fitting.describe import data_report, level_statuses, model_report
+from circuitprobe.interventions import run_baseline
+from circuitprobe.levels.downstream import downstream_level, usable_classes
+from circuitprobe.levels.latent import LatentLevel, latent_level
+from circuitprobe.levels.reconstruction import reconstruction_level
+from circuitprobe.levels.setting import LevelSetting, Tick
+from circuitprobe.loading import load
+from circuitprobe.probe import Readout, untouched
+from circuitprobe.probe.readout import feature_std
+from circuitprobe.report.audit_report import AuditReport
+from circuitprobe.report.model import Reconstruction, Settings, Twin
+from circuitprobe.report.words import audit_warnings, verdict
+from circuitprobe.stats.bootstrap import Resampler
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from circuitprobe.types import Feature, FloatArray
+
+
+class Progress(Protocol):
+    """Told what the audit is doing."""
+
+    def phase(self, name: str, total: int) -> AbstractContextManager[Tick]:
+        """A phase of ``total`` steps begins; the tick is called after each."""
+        ...
+
+
+class Silent:
+    """No progress display."""
+
+    def phase(self, name: str, total: int) -> AbstractContextManager[Tick]:  # noqa: ARG002
+        """A phase that shows nothing."""
+        return nullcontext(lambda: None)
+
+
+def audit(
+    vae: ProbedVAE | nn.Module | str | Path,
+    data: str | Path | pd.DataFrame | FloatArray | Tensor,
+    *,
+    target: str | None = None,
+    groups: Mapping[str, Sequence[str]] | str | Path | None = None,
+    schema: TableSchema | str | Path | None = None,
+    features: Sequence[Feature] | None = None,
+    rows: int = 2048,
+    seed: int = 0,
+    n_values: int = 8,
+    values: npt.ArrayLike | None = None,
+    resamples: int = 1000,
+    permutations: int = 500,
+    chunk: int | None = None,
+    twin: bool = True,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit a VAE: what each latent drives, how strongly, and how sure that is (METHOD.md sections 2 and 5).
+
+    Args:
+        vae: a wrapped model, a module whose halves are known by name, or a model file. It is left as it was.
+        data: a CSV or Parquet file, a benchmark's name, a DataFrame; or an array or tensor (rows, dims) in the model's space.
+        target: label column: never a feature; the report says how well it is told from mu(x).
+        groups: feature groups by name, or a TOML file; default the benchmark's, else clustered by association.
+        schema: what the columns are, or a TOML file, where inference would be wrong.
+        features: how the dimensions of an array read; default one numeric or binary feature per dimension.
+        rows: how many rows are audited at most; memory grows with it, never with the table.
+        seed: of every draw. Same seed, rows and version: the same report.
+        n_values: K, intervention values per latent.
+        values: intervention values (latents, K) instead of the posterior-calibrated ones.
+        resamples: of the bootstrap.
+        permutations: of the feature-group null.
+        chunk: rows per run of the model; changes no figure beyond rounding.
+        twin: whether an untrained twin is audited beside the model.
+        progress: told what is going on.
+
+    Returns:
+        The report; ``report.to_json(path)`` writes it.
+
+    Raises:
+        DataError: the rows cannot be read or do not fit the model.
+        ModelError: the model cannot be loaded, recognised or run.
+        UsageError: an argument makes no sense.
+    """
+    _check(rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed)
+    show = progress or Silent()
+    wrapped = as_vae(vae)
+    options = DataOptions(
+        rows,
+        seed,
+        schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema),
+        groups,
+        target,
+        features,
+    )
+    with untouched(wrapped.model):
+        check_weights(wrapped.model)
+        with show.phase("reading rows", 1) as tick:
+            fitted = fit(wrapped, data, options)
+            tick()
+        if fitted.data.target is not None and fitted.data.target_name is not None:
+            usable_classes(fitted.data.target_name, fitted.data.target)
+        resampler = Resampler(len(fitted.data.x), resamples, seed)
+        draws: dict[str, Any] = {
+            "resampler": resampler, "seed": seed, "permutations": permutations, "n_values": n_values,
+            "values": None if values is None else np.asarray(values, dtype=np.float64),
+        }  # fmt: skip
+        setting = _setting(fitted.vae, fitted, chunk, draws)
+        reconstruction = reconstruction_level(setting)
+        with show.phase("intervening on latents", len(setting.points)) as tick:
+            level = latent_level(setting, tick)
+        other = (
+            _twin(fitted, chunk, draws | {"values": None}, seed, show)
+            if twin
+            else Twin(how="not asked for", scores=None, mse=None)
+        )
+        downstream = None
+        if fitted.data.target is not None and fitted.data.target_name is not None:
+            with show.phase("predicting the target", 1) as tick:
+                downstream = downstream_level(setting.base.mean, fitted.data.target_name, fitted.data.target, resampler)
+                tick()
+    settings = Settings(
+        seed=seed, intervention_values=setting.points.shape[1], resamples=resamples, permutations=permutations,
+        values_from="posterior" if values is None else "caller",
+    )  # fmt: skip
+    return _report(fitted, setting, settings, reconstruction, level, other, downstream)
+
+
+def as_vae(vae: ProbedVAE | nn.Module | str | Path) -> ProbedVAE:
+    """Whatever stands for a model, wrapped."""
+    if isinstance(vae, ProbedVAE):
+        return vae
+    return load(vae) if isinstance(vae, (str, Path)) else wrap(vae)
+
+
+def _check(*, seed: int, **counts: int | None) -> None:
+    least = {"rows": 2, "n_values": 1, "resamples": 10, "permutations": 10, "chunk": 1}
+    for name, count in counts.items():
+        if count is not None and count < least[name]:
+            raise UsageError(
+                f"{name} = {count}", expected=f"{name} of at least {least[name]}", fix=f"{name} = {least[name]} or more"
+            )
+    if seed < 0:
+        raise UsageError(f"seed = {seed}", expected="a seed of 0 or more", fix="seed = 0")
+
+
+def _setting(vae: ProbedVAE, fitted: Fitted, chunk: int | None, draws: dict[str, Any]) -> LevelSetting:
+    readout = Readout.build(fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device)
+    base = run_baseline(vae, fitted.data.x, readout, chunk)
+    return LevelSetting.of(vae, fitted.data, readout, base, **draws)
+
+
+def _twin(fitted: Fitted, chunk: int | None, draws: dict[str, Any], seed: int, show: Progress) -> Twin:
+    twin, how = fresh_twin(fitted.vae, seed)
+    if twin is None:
+        return Twin(how=how, scores=None, mse=None)
+    try:
+        setting = _setting(twin, fitted, chunk, draws)
+        with show.phase("auditing an untrained twin", len(setting.points)) as tick:
+            scores = latent_level(setting, tick).scores
+    except ModelError as error:
+        return Twin(how=f"no twin: with fresh weights the model fails ({error.seen})", scores=None, mse=None)
+    return Twin(how=how, scores=scores, mse=reconstruction_level(setting).mse)
+
+
+def _report(
+    fitted: Fitted,
+    setting: LevelSetting,
+    settings: Settings,
+    reconstruction: Reconstruction,
+    level: LatentLevel,
+    twin: Twin,
+    downstream: Any,  # noqa: ANN401
+) -> AuditReport:
+    model = model_report(fitted.vae, setting)
+    rows = data_report(fitted)
+    return AuditReport(
+        circuitprobe_version=__version__,
+        model=model,
+        data=rows,
+        settings=settings,
+        verdict=verdict(reconstruction, level.latents, level.scores),
+        warnings=audit_warnings(model, rows, reconstruction, level.latents, level.scores, twin),
+        levels=level_statuses(),
+        reconstruction=reconstruction,
+        latents=level.latents,
+        scores=level.scores,
+        twin=twin,
+        downstream=downstream,
+    )

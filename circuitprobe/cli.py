@@ -1,0 +1,142 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuitprobe import __version__
+from circuitprobe.errors import CircuitProbeError
+from circuitprobe.shell import guarded
+
+app = typer.Typer(
+    name="circuitprobe",
+    help="What a variational autoencoder has learned: which latent drives which column, through which units, and how sure that is.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[
+    str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0)]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
+Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of the program itself."""
+    if version:
+        typer.echo(f"circuitprobe {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def audit(
+    model: Annotated[
+        str, typer.Argument(help="Model file: a circuitprobe checkpoint, a state_dict, TorchScript, a pickled module.")
+    ],
+    data: Data,
+    rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
+    seed: Seed = 0,
+    target: Target = None,
+    groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
+    schema: SchemaFile = None,
+    spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
+    factory: Annotated[
+        str | None, typer.Option(help="package.module:function that builds the model of a state_dict.")
+    ] = None,
+    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
+    device: Device = "cpu",
+    chunk: Annotated[int | None, typer.Option(help="Rows per run of the model; changes no figure.", min=1)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Audit a VAE on a table: what each latent drives, how strongly, and how sure that is.
+
+    Example: circuitprobe audit model.pt data.csv --target income --json audit.json
+    """
+    from circuitprobe.auditing import audit as run
+    from circuitprobe.loading import load
+    from circuitprobe.report.files import check_writable
+    from circuitprobe.report.progress import progress_display
+
+    if json is not None:
+        check_writable(json)
+    with progress_display(quiet=quiet) as progress:
+        vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
+        report = run(
+            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, chunk=chunk, progress=progress
+        )  # fmt: skip
+    if json is not None:
+        report.to_json(json)
+    if not quiet:
+        from rich.console import Console
+
+        Console(highlight=False).print(report)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="Where the checkpoint goes.")],
+    arch: Annotated[str, typer.Option(help="vae or beta-vae.")] = "vae",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the table.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches instead of epochs.", min=1)] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the KL term (beta-vae).")] = None,
+    latents: Annotated[int, typer.Option(help="Number of latents.", min=1)] = 10,
+    seed: Seed = 0,
+    target: Target = None,
+    schema: SchemaFile = None,
+    rows: Annotated[int | None, typer.Option(help="Train on a sample of this many rows; default: all.", min=50)] = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train a reference VAE on a table.
+
+    Example: circuitprobe train adult --arch beta-vae --epochs 5 --out model.pt
+    """
+    from circuitprobe.reference_models import train as run
+    from circuitprobe.report.progress import training_display
+    from circuitprobe.report.training import summary
+
+    with training_display(quiet=quiet) as progress:
+        trained = run(
+            data, arch=arch, epochs=epochs, steps=steps, beta=beta, latents=latents, seed=seed, target=target,
+            schema=schema, rows=rows, device=device, out=out, progress=progress,
+        )  # fmt: skip
+    if not quiet:
+        typer.echo(summary(trained, data, out))
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of printing it.")] = None,
+) -> None:
+    """Print the JSON Schema of audit reports."""
+    import json
+
+    from circuitprobe.report.audit_report import json_schema
+    from circuitprobe.report.files import write_atomically
+
+    text = json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(out, text)
+
+
+def main() -> None:
+    """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
+    sys.exit(guarded(app))
+
+
+__all__ = ["CircuitProbeError", "app", "main"]

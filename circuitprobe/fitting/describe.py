@@ -1,0 +1,125 @@
+"""The report's entries on the model and the rows."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from circuitprobe.adapters.models import class_name
+from circuitprobe.probe.readout import feature_std
+from circuitprobe.report.model import (
+    ColumnReport,
+    DataReport,
+    EncodingTried,
+    FeatureReport,
+    LeftOutReport,
+    LevelStatus,
+    MissingReport,
+    ModelReport,
+)
+from circuitprobe.types import FeatureKind
+
+if TYPE_CHECKING:
+    from circuitprobe.adapters.models import ProbedVAE
+    from circuitprobe.fitting.rows import Fitted
+    from circuitprobe.levels.setting import LevelSetting
+    from circuitprobe.types import Column
+
+LEVELS = ((1, "input manipulation"), (2, "latent perturbation"), (3, "activation patching"), (4, "causal mediation"))
+
+
+def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:
+    """What was audited and what was recognised in it."""
+    return ModelReport(
+        source=vae.source,
+        class_name=class_name(vae.model),
+        latents=setting.base.mean.shape[1],
+        input_width=setting.data.x.shape[1],
+        parameters=sum(parameter.numel() for parameter in vae.model.parameters()),
+        dtype=str(vae.dtype).removeprefix("torch."),
+        weights_sha256=weights_digest(vae.model),
+        encode=vae.recognition.encode,
+        decode=vae.recognition.decode,
+        posterior=vae.recognition.posterior,
+        evidence=vae.recognition.evidence,
+    )
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of the state_dict, in sorted order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if isinstance(tensor, Tensor):
+            content = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {content.dtype} {tuple(content.shape)}\n".encode())
+            digest.update(content.reshape(-1).view(dtype=torch.uint8).numpy().tobytes() if content.numel() else b"")
+    return digest.hexdigest()
+
+
+def data_report(fitted: Fitted) -> DataReport:
+    """The rows, their features and groups, and how they became the model's input."""
+    data = fitted.data
+    group_of = {name: group.name for group in data.groups for name in group.features}
+    recipe = {column.name: column for column in data.encoding.columns} if data.encoding else {}
+    spread = feature_std(data.x, data.features)
+    features = tuple(
+        FeatureReport(
+            name=feature.name,
+            kind=feature.kind,
+            group=group_of[feature.name],
+            dims=feature.dims,
+            link=feature.decode.link,
+            std=float(spread[number]) if feature.kind is FeatureKind.NUMERIC else None,
+            center=recipe[feature.name].center
+            if feature.name in recipe and feature.kind is not FeatureKind.CATEGORICAL
+            else None,
+            scale=recipe[feature.name].scale
+            if feature.name in recipe and feature.kind is not FeatureKind.CATEGORICAL
+            else None,
+            categories=feature.categories,
+        )
+        for number, feature in enumerate(data.features)
+    )
+    return DataReport(
+        source=data.source,
+        rows_total=data.total,
+        rows_audited=len(data.x),
+        rows_sha256=hashlib.sha256(np.ascontiguousarray(data.x).tobytes()).hexdigest(),
+        columns=tuple(_column(column, {f.name for f in data.features}, data.target_name) for column in data.columns),
+        features=features,
+        groups={group.name: group.features for group in data.groups},
+        groups_from=data.groups_from,
+        scaling=data.encoding.scaling if data.encoding else None,
+        encodings_tried=tuple(
+            EncodingTried(scaling=t.encoding.scaling, layout=t.encoding.layout, mse=t.mse, chosen=t.chosen)
+            for t in fitted.tried
+        ),
+        left_out=tuple(LeftOutReport(name=entry.name, reason=entry.reason) for entry in data.left_out),
+        missing=tuple(
+            MissingReport(name=entry.name, count=entry.count, treatment=entry.treatment) for entry in data.missing
+        ),
+        target=data.target_name,
+    )
+
+
+def _column(column: Column, features: set[str], target: str | None) -> ColumnReport:
+    return ColumnReport(
+        name=column.name,
+        kind=column.kind,
+        inferred=column.inferred,
+        missing=column.missing,
+        levels=len(column.categories) or None,
+        role="feature" if column.name in features else "target" if column.name == target else "left out",
+    )
+
+
+def level_statuses() -> tuple[LevelStatus, ...]:
+    """Which levels of METHOD.md this version runs."""
+    return tuple(
+        LevelStatus(level=level, name=name, run=level == 2, reason=None if level == 2 else "not in this version")
+        for level, name in LEVELS
+    )

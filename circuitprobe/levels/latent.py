@@ -1,0 +1,253 @@
+"""Level 2 from runs to estimates (METHOD.md section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitprobe.interventions import LatentRun, perturb
+from circuitprobe.metrics.fgd import completeness, disentanglement, fgc, fgd, fgd_null, group_effects, permutation_p
+from circuitprobe.metrics.modularity import modularity
+from circuitprobe.metrics.posterior import ACTIVE_NATS, kl_to_prior, latent_scales
+from circuitprobe.metrics.specificity import inverse_entropy, model_specificity, specificity
+from circuitprobe.report.model import LatentReport, Scores
+from circuitprobe.stats.bootstrap import estimate
+from circuitprobe.stats.draws import Stream, generator
+from circuitprobe.types import Estimate
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from circuitprobe.levels.setting import LevelSetting, Tick
+    from circuitprobe.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity on all rows and on each resample.
+
+    Attributes:
+        value: shape (...).
+        resampled: shape (resamples, ...).
+    """
+
+    value: FloatArray
+    resampled: FloatArray
+
+    def at(self, *index: int) -> tuple[float, FloatArray]:
+        """One number with its resamples, for ``estimate``."""
+        return float(self.value[index]), self.resampled[(slice(None), *index)]
+
+
+@dataclass(frozen=True)
+class LatentLevel:
+    """Level 2 of one model."""
+
+    latents: tuple[LatentReport, ...]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the runs of all latents gave, reduced over rows; arrays have the latents first, resamples second."""
+
+    effects: Measured
+    ces: Measured
+    ces_prior: Measured
+    support: Measured
+    support_prior: Measured
+    profiles: tuple[Measured, ...]
+
+
+def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
+    """Intervene on every latent and estimate everything of METHOD.md section 2.
+
+    Args:
+        setting: model, rows and draws.
+        tick: called once per latent.
+
+    Returns:
+        One entry per latent and the model's scores, each number with its bootstrap interval.
+    """
+    measured = _run(setting, tick)
+    kl, scale, active = _activity(setting)
+    r = _measure(measured.effects, lambda e: group_effects(e, setting.membership, len(setting.data.groups)))
+    return LatentLevel(_latent_reports(setting, measured, kl, scale, active, r), _scores(setting, measured, active, r))
+
+
+def _measure(source: Measured, function: object, *others: Measured) -> Measured:
+    assert callable(function)  # noqa: S101
+    return Measured(
+        np.asarray(function(source.value, *(o.value for o in others))),
+        np.asarray(function(source.resampled, *(o.resampled for o in others))),
+    )
+
+
+def _run(setting: LevelSetting, tick: Tick) -> _Rows:
+    runs: list[dict[str, Measured]] = []
+    layers: list[list[Measured]] = []
+    for i in range(len(setting.points)):
+        run = perturb(setting.vae, setting.base, setting.readout, i, setting.points[i])
+        prior = perturb(setting.vae, setting.base, setting.readout, i, setting.prior_points[i], profiles=False)
+        columns = {
+            "effects": run.change,
+            "ces": run.strength,
+            "ces_prior": prior.strength,
+            "support": _inside(setting, i, setting.points[i]),
+            "support_prior": _inside(setting, i, setting.prior_points[i]),
+        }
+        runs.append({name: _over_rows(setting, values) for name, values in columns.items()})
+        layers.append([_over_rows(setting, part) for part in _alive(run)])
+        tick()
+    joined = {name: _stack([run[name] for run in runs]) for name in runs[0]}
+    profiles = tuple(_stack([latent[number] for latent in layers]) for number in range(len(layers[0])))
+    return _Rows(**joined, profiles=profiles)
+
+
+def _over_rows(setting: LevelSetting, values: FloatArray) -> Measured:
+    return Measured(np.asarray(values.mean(axis=0)), setting.resampler.means(values))
+
+
+def _stack(parts: list[Measured]) -> Measured:
+    """Latents become the last axis but those that the parts have; resamples stay first."""
+    return Measured(np.stack([part.value for part in parts]), np.stack([part.resampled for part in parts], axis=1))
+
+
+def _alive(run: LatentRun) -> list[FloatArray]:
+    return [part[:, np.isfinite(part[0])] for part in run.profile]
+
+
+def _inside(setting: LevelSetting, latent: int, points: FloatArray) -> FloatArray:
+    """Share of a row's intervened codes that are on the support, shape (rows,)."""
+    share = np.zeros(setting.n)
+    for value in points:
+        codes = setting.base.mean.copy()
+        codes[:, latent] = value
+        share += setting.support.contains(codes)
+    return share / len(points)
+
+
+def _activity(setting: LevelSetting) -> tuple[Measured, Measured, npt.NDArray[np.bool_]]:
+    """KL and scale of every latent, and which are active."""
+    mean, log_var = setting.base.mean, setting.base.log_var
+    kl = _over_rows(setting, kl_to_prior(mean, log_var))
+    variance = np.zeros_like(mean) if log_var is None else np.exp(log_var)
+    moments = _over_rows(setting, np.stack([mean, mean**2, variance], axis=1))
+    scale_resampled = np.sqrt(
+        np.maximum(moments.resampled[:, 1] - moments.resampled[:, 0] ** 2 + moments.resampled[:, 2], 0.0)
+    )
+    scale = Measured(latent_scales(mean, log_var), scale_resampled)
+    active = kl.value > ACTIVE_NATS if log_var is not None else np.ptp(mean, axis=0) > 0
+    return kl, scale, active
+
+
+def _latent_reports(
+    setting: LevelSetting, measured: _Rows, kl: Measured, scale: Measured, active: npt.NDArray[np.bool_], r: Measured
+) -> tuple[LatentReport, ...]:
+    per_latent = {
+        "kl": kl,
+        "scale": scale,
+        "ces": measured.ces,
+        "ces_prior": measured.ces_prior,
+        "on_support_rate": measured.support,
+        "on_support_rate_prior": measured.support_prior,
+        "specificity": _measure(measured.effects, specificity),
+        "inverse_entropy": _measure(measured.effects, inverse_entropy),
+        "disentanglement": _measure(r, disentanglement),
+    }
+
+    def matrix_row(source: Measured, i: int, names: list[str]) -> dict[str, Estimate]:
+        return {name: estimate(*source.at(i, j), setting.n) for j, name in enumerate(names)}
+
+    features = [feature.name for feature in setting.data.features]
+    groups = [group.name for group in setting.data.groups]
+    return tuple(
+        LatentReport(
+            name=name,
+            active=bool(active[i]),
+            posterior_values=tuple(setting.points[i].tolist()),
+            prior_values=tuple(setting.prior_points[i].tolist()),
+            effects=matrix_row(measured.effects, i, features),
+            group_effects=matrix_row(r, i, groups),
+            **{key: estimate(*source.at(i), setting.n) for key, source in per_latent.items()},
+        )
+        for i, name in enumerate(setting.latent_names)
+    )
+
+
+def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_], r: Measured) -> Scores:
+    n = setting.n
+
+    def overall(source: Measured, where: npt.NDArray[np.bool_] | None = None) -> Measured:
+        chosen = np.flatnonzero(np.ones(len(active), bool) if where is None else where)
+        if chosen.size == 0:
+            return Measured(np.asarray(np.nan), np.full(len(source.resampled), np.nan))
+        return Measured(np.asarray(source.value[chosen].mean()), source.resampled[:, chosen].mean(axis=1))
+
+    def ratio(top: Measured, bottom: Measured) -> Measured:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return Measured(np.asarray(top.value / bottom.value), top.resampled / bottom.resampled)
+
+    ces, ces_prior = overall(measured.ces), overall(measured.ces_prior)
+    weighted = {
+        name: _measure(_measure(measured.effects, function), lambda s, c: model_specificity(s, c, active), measured.ces)
+        for name, function in (("specificity", specificity), ("inverse_entropy", inverse_entropy))
+    }
+    single = {
+        "ces": ces,
+        "ces_active": overall(measured.ces, active),
+        "ces_prior": ces_prior,
+        "calibration_ratio": ratio(ces_prior, ces),
+        "on_support_rate": overall(measured.support),
+        "on_support_rate_prior": overall(measured.support_prior),
+        **weighted,
+    }
+    by_group = _measure(r, completeness)
+    by_layer = {
+        site.name: _modularity(n, [part], active)
+        for site, part in zip(setting.base.sites, measured.profiles, strict=True)
+    }
+    return Scores(
+        **{name: estimate(*source.at(), n) for name, source in single.items()},
+        **_disentanglement_scores(setting, measured, r),
+        completeness={group.name: estimate(*by_group.at(g), n) for g, group in enumerate(setting.data.groups)},
+        modularity=_modularity(n, list(measured.profiles), active),
+        modularity_by_layer=by_layer,
+        active_latents=int(active.sum()),
+    )
+
+
+def _modularity(n: int, layers: list[Measured], active: npt.NDArray[np.bool_]) -> Estimate:
+    if not layers:
+        return Estimate(None, None, None, n)
+    joined = Measured(
+        np.concatenate([part.value for part in layers], axis=-1),
+        np.concatenate([part.resampled for part in layers], axis=-1),
+    )
+    return estimate(*_measure(joined, lambda p: modularity(p, active)).at(), n)
+
+
+def _disentanglement_scores(setting: LevelSetting, measured: _Rows, r: Measured) -> dict[str, Estimate | float | None]:
+    """FGD with its permutation null, and FGC."""
+    n, value = setting.n, _measure(r, fgd)
+    singletons = all(len(group.features) == 1 for group in setting.data.groups)
+    if singletons or not np.isfinite(value.value):
+        undefined = Estimate(None, None, None, n)
+        return {
+            "fgd": estimate(*value.at(), n),
+            "fgd_adjusted": undefined,
+            "fgd_p": None,
+            "fgc": estimate(*_measure(r, fgc).at(), n),
+        }
+    rng = generator(setting.seed, Stream.FEATURE_GROUPS)
+    null = fgd_null(measured.effects.value, setting.membership, setting.permutations, rng)
+    chance = float(null.mean())
+    adjusted = _measure(value, lambda v: (v - chance) / (1.0 - chance) if chance < 1.0 else np.full_like(v, np.nan))
+    return {
+        "fgd": estimate(*value.at(), n, null=chance),
+        "fgd_adjusted": estimate(*adjusted.at(), n),
+        "fgd_p": permutation_p(float(value.value), null),
+        "fgc": estimate(*_measure(r, fgc).at(), n),
+    }

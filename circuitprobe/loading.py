@@ -1,0 +1,76 @@
+"""``cp.load``: a model file of any supported kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model, wrap
+from circuitprobe.reference_models.checkpoint import FORMAT, rebuild
+
+
+def load(
+    path: str | Path,
+    *,
+    factory: str | None = None,
+    spec: ModelSpec | str | Path | None = None,
+    trust_pickle: bool = False,
+    device: str = "cpu",
+) -> ProbedVAE:
+    """Load a VAE from a file without running code that the file brings.
+
+    Args:
+        path: a checkpoint of ``circuitprobe train``, a state_dict (with ``factory``), a TorchScript archive, or a pickled
+            module (with ``trust_pickle``).
+        factory: ``package.module:function`` that returns the empty model of a state_dict.
+        spec: a spec file that names encoder and decoder.
+        trust_pickle: run the code in a pickled module; only for files whose origin is known.
+        device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
+
+    Returns:
+        The model ready for ``cp.audit``.
+
+    Raises:
+        ModelError: what the file is instead, and what to type.
+    """
+    chosen = spec if spec is None or isinstance(spec, ModelSpec) else ModelSpec.load(spec)
+    return load_model(
+        path, LoadOptions(factory, chosen, trust_pickle, resolve_device(device)), {FORMAT: _reference_model}
+    )
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` made definite, and a device that is not there refused.
+
+    Raises:
+        UsageError: torch knows no such device or it is not on this machine.
+    """
+    import torch
+
+    from circuitprobe.errors import UsageError
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {device!r} cannot be used here", expected="cpu, auto, or a GPU that torch sees", fix="--device cpu"
+        ) from error
+    return device
+
+
+def _reference_model(payload: Mapping[str, Any], source: str) -> ProbedVAE:
+    from dataclasses import replace
+
+    model, encoding, data = rebuild(dict(payload))
+    target, ignored = data.get("target"), tuple(data.get("ignored") or ())
+    return replace(
+        wrap(model, source=source),
+        encoding=encoding,
+        target=target,
+        ignored=ignored,
+        output="probabilities",
+        input_width=encoding.width,
+    )

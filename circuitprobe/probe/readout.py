@@ -1,0 +1,90 @@
+"""Reading decoder output as features, and how much a feature changed (METHOD.md section 0)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitprobe.types import Feature, FeatureKind, Link
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from circuitprobe.types import FloatArray
+
+
+def feature_std(x: FloatArray, features: Sequence[Feature]) -> FloatArray:
+    """s_f of numeric features, shape (features,): population standard deviation over the rows; 1 for the other kinds."""
+    numeric = [feature.kind is FeatureKind.NUMERIC for feature in features]
+    return np.array(
+        [x[:, f.dims[0]].std() if is_numeric else 1.0 for f, is_numeric in zip(features, numeric, strict=True)]
+    )
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Turns decoder output into values and probabilities, and differences of those into feature changes.
+
+    Every delta_f of METHOD.md section 0 is a weighted sum of absolute differences, so one matrix product gives all of them:
+    weight 1 / s_f for a numeric feature, 1/2 for each category of a categorical one, 1 for a binary one or a pixel.
+
+    Attributes:
+        features: the F features that scores are computed on.
+        dims: which output columns are read, in feature order.
+        weights: shape (len(dims), features).
+        rows_as: center and scale that undo a standardised binary column, shape (len(dims),).
+    """
+
+    features: tuple[Feature, ...]
+    dims: tuple[int, ...]
+    weights: Tensor
+    center: Tensor
+    scale: Tensor
+
+    @classmethod
+    def build(cls, features: Sequence[Feature], std: FloatArray, device: torch.device | str = "cpu") -> Readout:
+        """Make the readout of some features with standard deviations ``std``, shape (features,)."""
+        dims = tuple(dim for feature in features for dim in feature.decode.dims)
+        weights = np.zeros((len(dims), len(features)))
+        center, scale = np.zeros(len(dims)), np.ones(len(dims))
+        start = 0
+        for number, feature in enumerate(features):
+            stop = start + len(feature.decode.dims)
+            share = 0.5 if feature.kind is FeatureKind.CATEGORICAL else 1.0
+            weights[start:stop, number] = share / std[number] if feature.kind is FeatureKind.NUMERIC else share
+            center[start:stop], scale[start:stop] = feature.decode.center, feature.decode.scale
+            start = stop
+        tensors = (torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, center, scale))
+        return cls(tuple(features), dims, *tensors)
+
+    def read(self, output: Tensor) -> Tensor:
+        """Values and probabilities, shape (rows, len(dims)), float64, from decoder output of shape (rows, dims)."""
+        picked = output[:, list(self.dims)].to(torch.float64)
+        if any(feature.decode.link is not Link.IDENTITY for feature in self.features):
+            start = 0
+            for feature in self.features:
+                stop = start + len(feature.decode.dims)
+                if feature.decode.link is Link.SOFTMAX:
+                    picked[:, start:stop] = picked[:, start:stop].softmax(dim=1)
+                elif feature.decode.link is Link.SIGMOID:
+                    picked[:, start:stop] = picked[:, start:stop].sigmoid()
+                start = stop
+        return picked * self.scale + self.center
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The rows themselves in the form of ``read``, from model input of shape (rows, dims)."""
+        dims = [dim for feature in self.features for dim in feature.dims]
+        return x[:, dims].to(torch.float64) * self.scale + self.center
+
+    def change(self, after: Tensor, before: Tensor) -> Tensor:
+        """delta_f between two readings, shape (rows, features), >= 0."""
+        return (after - before).abs() @ self.weights
+
+
+def effect(change: Tensor) -> Tensor:
+    """E = sqrt(mean_f delta_f^2), shape (rows,), from feature changes of shape (rows, features)."""
+    return change.square().mean(dim=1).sqrt()

@@ -1,0 +1,127 @@
+"""Finding the hidden layers of a decoder by running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from circuitprobe.types import Site
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a leaf module, in execution order."""
+
+    site: Site
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+
+def hidden_sites(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Site, ...]:
+    """The decoder's hidden layers: one site per layer, in execution order.
+
+    A layer is what lies between two mixing modules (a weight matrix or kernel: linear, convolution, recurrent). Its site
+    is the output of its activation module, or of its last module that has weights where the activation is not a module.
+    Hidden means that a later mixing module reads it, so output heads do not count, however many there are.
+
+    Args:
+        model: the whole model.
+        decode: latent codes -> decoder output.
+        z: a few codes, shape (rows, latents); two rows are enough.
+
+    Returns:
+        Sites with their number of units (channels for convolutions); empty for a linear decoder and for TorchScript,
+        whose modules run no hooks.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        return ()
+    with torch.enable_grad():
+        calls = _leaf_calls(model, decode, z.detach().clone().requires_grad_(True))
+        return tuple(call.site for call, readers in _layers(calls) if any(_depends(r.inputs, call.output) for r in readers))
+
+
+def _layers(calls: list[_Call]) -> list[tuple[_Call, list[_Call]]]:
+    """The output of each layer with the calls of mixing modules that come after it."""
+    mixing = [number for number, call in enumerate(calls) if _mixes(call.module)]
+    layers = []
+    for position, start in enumerate(mixing):
+        later = mixing[position + 1 :]
+        layers.append((_layer_output(calls[start : later[0] if later else len(calls)]), [calls[number] for number in later]))
+    return layers
+
+
+def _leaf_calls(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor) -> list[_Call]:
+    calls: list[_Call] = []
+    counts: dict[str, int] = {}
+
+    def hook_for(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ANN401 - whatever a module takes and returns
+            number = counts.get(path, 0)
+            counts[path] = number + 1
+            selector, tensor = _first_tensor(output)
+            if tensor is None or tensor.ndim < 2 or not tensor.is_floating_point():
+                return
+            axis = _unit_axis(module, tensor)
+            site = Site(path, selector, unit_axis=axis, units=tensor.shape[axis], call=number)
+            calls.append(_Call(site, module, tuple(x for x in inputs if isinstance(x, Tensor)), tensor))
+
+        return hook
+
+    with ExitStack() as stack:
+        for path, module in model.named_modules():
+            if path and not any(True for _ in module.children()):
+                stack.callback(module.register_forward_hook(hook_for(path)).remove)
+        decode(z)
+    return calls
+
+
+def _first_tensor(output: Any) -> tuple[tuple[int | str, ...], Tensor | None]:  # noqa: ANN401
+    if isinstance(output, Tensor):
+        return (), output
+    if isinstance(output, (tuple, list)):
+        for number, item in enumerate(output):
+            if isinstance(item, Tensor):
+                return (number,), item
+    if isinstance(output, dict):
+        for key, item in output.items():
+            if isinstance(item, Tensor):
+                return (key,), item
+    return (), None
+
+
+def _mixes(module: nn.Module) -> bool:
+    """Whether every output unit reads many input units: true of modules with a weight of two or more axes."""
+    return any(parameter.ndim >= 2 for parameter in module.parameters(recurse=False))
+
+
+def _unit_axis(module: nn.Module, tensor: Tensor) -> int:
+    """Channels (axis 1) of maps, the last axis of everything else."""
+    convolution = isinstance(module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase))  # noqa: SLF001
+    return 1 if convolution or tensor.ndim >= 4 else tensor.ndim - 1
+
+
+def _layer_output(block: list[_Call]) -> _Call:
+    activations = [call for call in block if type(call.module).__module__ == "torch.nn.modules.activation"]
+    activations = [call for call in activations if not _mixes(call.module)]
+    if activations:
+        return activations[-1]
+    weighted = [call for call in block if any(True for _ in call.module.parameters(recurse=False))]
+    return weighted[-1]
+
+
+def _depends(inputs: tuple[Tensor, ...], source: Tensor) -> bool:
+    """Whether autograd can reach ``source`` from one of ``inputs``."""
+    if any(tensor is source for tensor in inputs):
+        return True
+    reachable = [tensor for tensor in inputs if tensor.requires_grad]
+    if not reachable or not source.requires_grad:
+        return False
+    total = torch.stack([tensor.sum() for tensor in reachable]).sum()
+    (gradient,) = torch.autograd.grad(total, source, retain_graph=True, allow_unused=True)
+    return gradient is not None

@@ -1,0 +1,211 @@
+"""circuitprobe's checkpoint: weights, architecture and data schema in one file that loads without running code.
+
+The file is a torch archive of one dictionary of tensors, str, int, float, bool, None, list and dict, so that
+``torch.load(path, weights_only=True)`` reads it:
+
+- ``format``, ``version``
+- ``architecture``: ``ArchitectureConfig.to_dict``
+- ``data``: the table encoding as a dictionary, with ``source``, ``target`` and ``ignored`` beside it
+- ``training``: hyperparameters and losses per epoch
+- ``state_dict``: the weights
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from circuitprobe.adapters.data import encoding_from_dict, encoding_to_dict
+from circuitprobe.errors import DataError, ModelError, UsageError
+from circuitprobe.reference_models.architectures import ArchitectureConfig, blocks_of, build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from circuitprobe.reference_models.training import TrainedModel
+    from circuitprobe.types import TableEncoding
+
+FORMAT = "circuitprobe-checkpoint"
+VERSION = 1
+ORIGIN = ("source", "target", "ignored")
+RETRAIN = "train the model again with `circuitprobe train`, or use an undamaged copy of the file"
+
+
+def to_payload(trained: TrainedModel) -> dict[str, object]:
+    """The dictionary a checkpoint holds."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "architecture": trained.model.config.to_dict(),
+        "data": {
+            **encoding_to_dict(trained.encoding),
+            "source": trained.source,
+            "target": trained.target,
+            "ignored": list(trained.ignored),
+        },
+        "training": trained.training_dict(),
+        "state_dict": {name: value.detach().cpu().clone() for name, value in trained.model.state_dict().items()},
+    }
+
+
+def check_destination(path: Path) -> None:
+    """Make sure before hours of training that a file can be put there.
+
+    Raises:
+        UsageError: the folder is missing or cannot be written to, or the path is taken by something that is no file.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {path.parent} to put {path.name} in",
+            expected="a folder that exists",
+            fix=f"`mkdir -p {path.parent}`, or another path with `--out`",
+        )
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path} is {'a folder' if path.is_dir() else 'a device or pipe'}, no file that a model could replace",
+            expected="the path of a file, new or to be replaced",
+            fix=f"`--out {path / 'model.pt'}`" if path.is_dir() else "another path with `--out`",
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"the folder {path.parent} cannot be written to",
+            expected="a folder with write permission",
+            fix="another path with `--out`",
+        )
+
+
+def save_checkpoint(path: Path, trained: TrainedModel) -> None:
+    """Write a checkpoint: whole or not at all, an older file of that name stays until the new one is complete.
+
+    Args:
+        path: where to.
+        trained: what to save.
+
+    Raises:
+        UsageError: the file cannot be written (missing folder, no permission, full disk).
+    """
+    check_destination(path)
+    buffer = io.BytesIO()
+    torch.save(to_payload(trained), buffer)
+    # Beside the destination, as a rename is atomic only within one file system; through a link to the file it names.
+    final = path.resolve()
+    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as handle:
+            handle.write(buffer.getbuffer())
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(final)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error} ({len(buffer.getbuffer()):,} bytes)",
+            expected="a folder with write permission and room for the file",
+            fix="free some room, or another path with `--out`",
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding, dict[str, Any]]:
+    """The model of a checkpoint that was loaded with ``weights_only=True``.
+
+    Args:
+        payload: what was loaded.
+
+    Returns:
+        The network in eval mode on the CPU, the encoding of its table, and the rest: ``source``, ``target``,
+        ``ignored`` and ``training``.
+
+    Raises:
+        ModelError: an entry is missing, has a wrong type, or does not fit the others; the message names it.
+    """
+    _check_version(payload)
+    config = ArchitectureConfig.from_dict(payload.get("architecture"))
+    data = _entry(payload, "data", dict)
+    training = _entry(payload, "training", dict)
+    state = _entry(payload, "state_dict", dict)
+    origin = _origin(data)
+    try:
+        encoding = encoding_from_dict({key: value for key, value in data.items() if key not in ORIGIN})
+    except DataError as error:
+        raise ModelError(error.seen, expected=error.expected, fix=RETRAIN) from error
+    if blocks_of(encoding) != config.blocks:
+        raise _damaged(
+            f"the checkpoint's data entry has {len(encoding.columns)} columns over {encoding.width} dimensions, its "
+            f"architecture entry {len(config.blocks)} over {config.width}, or they differ in kind",
+            "the same columns in both",
+        )
+    model = build(config)
+    _load_weights(model, state)
+    return model.eval(), encoding, {**origin, "training": training}
+
+
+def _check_version(payload: Mapping[str, Any]) -> None:
+    if payload.get("format") != FORMAT:
+        raise _damaged(f"the file's format entry is {payload.get('format')!r}", repr(FORMAT))
+    version = payload.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _damaged(f"the checkpoint's version is {version!r}", f"a whole number from 1 to {VERSION}")
+    if version > VERSION:
+        raise ModelError(
+            f"the checkpoint has version {version}; this circuitprobe reads up to version {VERSION}",
+            expected=f"version {VERSION} or older",
+            fix="`pip install --upgrade circuitprobe`, or train the model again with this one",
+        )
+
+
+def _entry(payload: Mapping[str, Any], name: str, kind: type[Any]) -> Any:  # noqa: ANN401 - as typed as a file can be
+    value = payload.get(name)
+    if not isinstance(value, kind):
+        seen = "missing" if name not in payload else f"a {type(value).__name__}"
+        raise _damaged(f"the checkpoint's entry {name} is {seen}", f"a {kind.__name__}")
+    return value
+
+
+def _origin(data: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ORIGIN:
+        if name not in data:
+            raise _damaged(f"the checkpoint's entry data.{name} is missing", "source, target and ignored under data")
+    source, target, ignored = (data[name] for name in ORIGIN)
+    if not isinstance(source, str):
+        raise _damaged(f"the checkpoint's entry data.source is a {type(source).__name__}", "a string")
+    if target is not None and not isinstance(target, str):
+        raise _damaged(f"the checkpoint's entry data.target is a {type(target).__name__}", "a string or None")
+    if not isinstance(ignored, list) or not all(isinstance(name, str) for name in ignored):
+        raise _damaged("the checkpoint's entry data.ignored is no list of names", "a list of strings")
+    return {"source": source, "target": target, "ignored": ignored}
+
+
+def _load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    expected = model.state_dict()
+    for name, value in expected.items():
+        if name not in state:
+            raise _damaged(f"the checkpoint's state_dict lacks {name}", "weights for every layer of the architecture")
+        given = state[name]
+        if not isinstance(given, torch.Tensor) or given.shape != value.shape or not given.is_floating_point():
+            seen = (
+                f"shape {tuple(given.shape)}, {given.dtype}"
+                if isinstance(given, torch.Tensor)
+                else type(given).__name__
+            )
+            raise _damaged(f"the checkpoint's weights {name} are {seen}", f"floats of shape {tuple(value.shape)}")
+    extra = [str(name) for name in state if name not in expected]
+    if extra:
+        raise _damaged(
+            f"the checkpoint's state_dict has {len(extra)} tensors too many, such as {extra[0]}",
+            "weights of the architecture's layers only",
+        )
+    model.load_state_dict(state)
+
+
+def _damaged(seen: str, expected: str) -> ModelError:
+    return ModelError(seen, expected=expected, fix=RETRAIN)

@@ -1,0 +1,123 @@
+"""What a reference model is trained on: the feature columns of a table as one tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitprobe.adapters.benchmarks import BENCHMARKS, benchmark
+from circuitprobe.adapters.data import apply_encoding, fit_encoding, read_table
+from circuitprobe.adapters.data.near_names import did_you_mean, listed
+from circuitprobe.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from circuitprobe.adapters.benchmarks import Benchmark
+    from circuitprobe.adapters.data import TableSchema
+    from circuitprobe.types import Table, TableEncoding
+
+MIN_ROWS = 50
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows in the model's space with what is known of their origin.
+
+    Attributes:
+        x: shape (rows, dims), float32, on the CPU.
+        encoding: how the table became ``x``.
+        source: short name of the table.
+        target: the target column, kept out of the features; None where there is none.
+        ignored: other columns that were kept out: the benchmark's, the schema's, and those that hold no feature
+            (constant, identifiers, free text).
+    """
+
+    x: Tensor
+    encoding: TableEncoding
+    source: str
+    target: str | None
+    ignored: tuple[str, ...]
+
+
+def read_training_rows(
+    source: str | Path | pd.DataFrame,
+    *,
+    target: str | None = None,
+    schema: TableSchema | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+) -> TrainingRows:
+    """Read and encode a table, its target and the benchmark's ignored columns left out.
+
+    Args:
+        source: a file, a data frame or a benchmark's name.
+        target: the column to keep out; a benchmark or the schema may name it instead.
+        schema: overrides what is inferred.
+        rows: how many rows to draw; all of them where None.
+        seed: of that draw.
+
+    Raises:
+        DataError: fewer than 50 rows, an unknown target, no feature left, or values that are not finite.
+    """
+    known = _benchmark_of(source)
+    table = read_table(source, rows=rows, seed=seed, schema=schema)
+    if len(table.index) < MIN_ROWS:
+        raise DataError(
+            f"{table.source} has {len(table.index)} rows",
+            expected=f"at least {MIN_ROWS} to train on, and thousands for a model worth auditing",
+            fix="train on a larger table" if table.total < MIN_ROWS else f"`--rows {table.total}`",
+        )
+    target = target or (schema.target if schema else None) or (known.target if known else None)
+    names = tuple(column.name for column in table.columns)
+    if target is not None and target not in names:
+        raise DataError(
+            f"{table.source} has no column {target!r} to keep out as the target",
+            expected=f"one of {listed(names)}",
+            fix=did_you_mean(target, names) or "name one of them with `--target`, or leave --target out",
+        )
+    outcomes = known.outcomes if known else ()
+    excluded = tuple(dict.fromkeys((*outcomes, *((target,) if target is not None else ()))))
+    encoding = fit_encoding(table, exclude=excluded, schema=schema)
+    encoded = {column.name for column in encoding.columns}
+    unread = (*(known.ignore if known else ()), *(schema.ignored if schema else ()))
+    left_out = tuple(dict.fromkeys(name for name in (*names, *unread) if name not in encoded and name != target))
+    if not encoded:
+        raise DataError(
+            f"no column of {table.source} is left to train on (left out: {listed(names)})",
+            expected="at least one numeric, binary or categorical column that varies",
+            fix="a table with more columns, or a schema file that states their kinds (`--schema`)",
+        )
+    return TrainingRows(_finite(table, encoding), encoding, table.source, target, left_out)
+
+
+def _benchmark_of(source: str | Path | pd.DataFrame) -> Benchmark | None:
+    """The benchmark meant; a file of the same name wins, as it does when the table is read."""
+    if isinstance(source, str | Path) and str(source) in BENCHMARKS and not Path(source).is_file():
+        return benchmark(str(source))
+    return None
+
+
+def _finite(table: Table, encoding: TableEncoding) -> Tensor:
+    x, _ = apply_encoding(table, encoding)
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(x, dtype=np.float32)
+    if not np.isfinite(narrow).all():
+        worst = int(np.argmin(np.isfinite(narrow).all(axis=0)))
+        raise DataError(
+            f"column {column_at(encoding, worst)!r} of {table.source} holds values that are not finite once scaled",
+            expected="finite numbers within the range of 32-bit floats",
+            fix="remove or rescale that column, or state its kind in a schema file (`--schema`)",
+        )
+    return torch.from_numpy(narrow)
+
+
+def column_at(encoding: TableEncoding, dim: int) -> str:
+    """Name of the raw column that a model dimension belongs to."""
+    ends = np.cumsum([column.width for column in encoding.columns])
+    return encoding.columns[int(np.searchsorted(ends, dim, side="right"))].name

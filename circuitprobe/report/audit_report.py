@@ -1,0 +1,194 @@
+"""The report of one audit, with its accessors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from circuitprobe.errors import UsageError
+from circuitprobe.report.files import write_atomically
+from circuitprobe.report.model import (
+    SCHEMA_VERSION,
+    AuditWarning,
+    DataReport,
+    Downstream,
+    LatentReport,
+    LevelStatus,
+    ModelReport,
+    Reconstruction,
+    Scores,
+    Settings,
+    Twin,
+    _Model,
+)
+from circuitprobe.types import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+SIGNIFICANT_DIGITS = 9
+
+Frame = Literal["effects", "latents", "scores", "reconstruction"]
+
+
+class AuditReport(_Model):
+    """Everything that one audit found. ``to_json`` writes it, ``to_frame`` gives its tables.
+
+    Example::
+
+        report = cp.audit("model.pt", "data.csv", target="income")
+        report.ces["z3"].value          # one latent's causal effect strength
+        report.scores.fgd.low           # lower end of the model's FGD
+        report.to_frame("effects")      # latents x features
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    circuitprobe_version: str
+    model: ModelReport
+    data: DataReport
+    settings: Settings
+    verdict: tuple[str, ...] = Field(description="what a reader should know first, in sentences")
+    warnings: tuple[AuditWarning, ...]
+    levels: tuple[LevelStatus, ...]
+    reconstruction: Reconstruction
+    latents: tuple[LatentReport, ...]
+    scores: Scores
+    twin: Twin
+    downstream: Downstream | None
+
+    @property
+    def ces(self) -> Mapping[str, Estimate]:
+        """CES of every latent by name."""
+        return {latent.name: latent.ces for latent in self.latents}
+
+    @property
+    def specificity(self) -> Mapping[str, Estimate]:
+        """Specificity of every latent by name."""
+        return {latent.name: latent.specificity for latent in self.latents}
+
+    @property
+    def effects(self) -> Mapping[str, Mapping[str, Estimate]]:
+        """The effect matrix: latent -> feature -> estimate."""
+        return {latent.name: latent.effects for latent in self.latents}
+
+    def to_frame(self, table: Frame = "latents") -> pd.DataFrame:
+        """One of the report's tables.
+
+        Args:
+            table: ``effects``: latents x features, values; ``latents``, ``scores`` and ``reconstruction``: one row per
+                entry with a value, a lower and an upper end per metric (``ces``, ``ces_low``, ``ces_high``).
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        import pandas as pd
+
+        if table == "effects":
+            rows = {latent.name: {name: e.value for name, e in latent.effects.items()} for latent in self.latents}
+            return pd.DataFrame.from_dict(rows, orient="index").rename_axis("latent")
+        if table == "latents":
+            return pd.DataFrame([{"latent": x.name, "active": x.active, **_flat(x)} for x in self.latents]).set_index(
+                "latent"
+            )
+        if table == "scores":
+            entries = _estimates(self.scores) | {"mse": self.reconstruction.mse}
+            return pd.DataFrame([_row(name, e) for name, e in entries.items()]).set_index("metric")
+        if table == "reconstruction":
+            rows_ = [{"feature": name, **_flat(entry)} for name, entry in self.reconstruction.features.items()]
+            return pd.DataFrame(rows_).set_index("feature")
+        raise UsageError(
+            f"to_frame({table!r})",
+            expected="effects, latents, scores or reconstruction",
+            fix='report.to_frame("effects")',
+        )
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The report as JSON: sorted keys, floats of nine significant digits, the same bytes for the same audit.
+
+        Args:
+            path: where to write it as well; the file appears whole or not at all.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        text = (
+            json.dumps(
+                _rounded(self.model_dump(mode="json")), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+            )
+            + "\n"
+        )
+        if path is not None:
+            write_atomically(path, text)
+        return text
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> AuditReport:
+        """Read a report back.
+
+        Raises:
+            UsageError: the file is not there or not a report of this schema's major version.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {path}: {error.strerror}", expected="the JSON of an audit", fix="audit with --json"
+            ) from error
+        except (ValidationError, UnicodeDecodeError) as error:
+            first = str(error).splitlines()[:3]
+            raise UsageError(
+                f"{Path(path).name} is not a report of schema {SCHEMA_VERSION}: {' '.join(first)}",
+                expected="a file written by circuitprobe audit --json of this version",
+                fix="audit again with --json",
+            ) from error
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from circuitprobe.report.terminal import render
+
+        yield from render(self, options.max_width, unicode=not options.ascii_only)
+
+    def _repr_html_(self) -> str:
+        """The terminal report as HTML, for notebooks."""
+        from circuitprobe.report.terminal import to_html
+
+        return to_html(self)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every report validates against."""
+    schema = AuditReport.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _estimates(entry: _Model) -> dict[str, Estimate]:
+    return {name: value for name, value in entry if isinstance(value, Estimate)}
+
+
+def _flat(entry: _Model) -> dict[str, float | None]:
+    flat: dict[str, float | None] = {}
+    for name, e in _estimates(entry).items():
+        flat |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+    return flat
+
+
+def _row(name: str, e: Estimate) -> dict[str, float | int | str | None]:
+    return {"metric": name, "value": e.value, "low": e.low, "high": e.high, "null": e.null, "n": e.n}
+
+
+def _rounded(content: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(content, float):
+        return float(f"{content:.{SIGNIFICANT_DIGITS}g}")
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    return content

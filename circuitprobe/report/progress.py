@@ -1,0 +1,74 @@
+"""Progress bars on standard error, so that a piped report stays clean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class BarProgress:
+    """One bar per phase; shows nothing where standard error is no terminal."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        """A bar of ``total`` steps; what is yielded advances it by one."""
+        task = self._bars.add_task(name, total=total)
+        yield lambda: self._bars.advance(task)
+        self._bars.update(task, completed=total)
+
+
+@contextmanager
+def progress_display(*, quiet: bool = False) -> Iterator[BarProgress]:
+    """Bars that vanish when the work is done."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        yield BarProgress(bars)
+
+
+class TrainingBar:
+    """A bar of training steps with the latest losses."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task = bars.add_task("training", total=None, losses="")
+
+    def start(self, total_steps: int) -> None:
+        """The number of steps is known."""
+        self._bars.update(self._task, total=total_steps)
+
+    def advance(self, n: int, losses: dict[str, float]) -> None:
+        """``n`` more steps are done, with the latest losses by name."""
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
+        self._bars.update(self._task, advance=n, losses=shown)
+
+    def close(self) -> None:
+        """Training has ended."""
+        self._bars.refresh()
+
+
+@contextmanager
+def training_display(*, quiet: bool = False) -> Iterator[TrainingBar]:
+    """A bar that vanishes when training has ended."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        yield TrainingBar(bars)

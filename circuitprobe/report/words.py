@@ -1,0 +1,193 @@
+"""What the figures say, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from circuitprobe.report.model import AuditWarning
+
+if TYPE_CHECKING:
+    from circuitprobe.report.model import DataReport, LatentReport, ModelReport, Reconstruction, Scores, Twin
+    from circuitprobe.types import Estimate
+
+MOST_OF_THE_EFFECT = 0.6
+MOST_NAMED = 3
+FEW_ROWS = 100
+NEAR_TIE = 1.05
+
+# scores of which more is better, so that a twin that has as much shows them to say nothing
+TELLING = {
+    "ces": "CES",
+    "specificity": "specificity",
+    "fgd": "FGD",
+    "modularity": "modularity",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure of a few significant digits; a dash for an undefined one."""
+    if value is None:
+        return "-"
+    if value != 0 and (abs(value) >= 10**5 or abs(value) < 10**-4):
+        return f"{value:.1e}"
+    return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{max(0, digits - len(str(int(abs(value)))))}f}"
+
+
+def interval(e: Estimate) -> str:
+    """``0.133 [0.130, 0.136]``."""
+    if e.value is None or e.low is None or e.high is None:
+        return number(e.value)
+    return f"{number(e.value)} [{number(e.low)}, {number(e.high)}]"
+
+
+def drives(latent: LatentReport) -> list[tuple[str, float]]:
+    """The features that take most of a latent's effect, the largest first, with their share of it."""
+    values = {name: e.value or 0.0 for name, e in latent.effects.items()}
+    total = sum(values.values())
+    if total <= 0:
+        return []
+    named: list[tuple[str, float]] = []
+    for name, value in sorted(values.items(), key=lambda item: -item[1]):
+        if len(named) == MOST_NAMED or sum(share for _, share in named) >= MOST_OF_THE_EFFECT:
+            break
+        named.append((name, value / total))
+    return named
+
+
+def joined(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def drive_sentence(latent: LatentReport) -> str:
+    """What one latent drives."""
+    named = drives(latent)
+    if not named:
+        return f"{latent.name} drives nothing: no output changes when it is set to other values."
+    share = sum(part for _, part in named)
+    spread = "mainly" if share >= MOST_OF_THE_EFFECT else "a little of everything, most"
+    return f"{latent.name} drives {spread} {joined([name for name, _ in named])} ({share:.0%} of its effect, CES {number(latent.ces.value)})."
+
+
+def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores) -> tuple[str, ...]:
+    """The report's first lines: does it reconstruct, how many latents are alive, what does each drive."""
+    mse = reconstruction.mse
+    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
+    if reconstruction.reconstructs and mse.value is not None and mse.null:
+        lines = [f"The model reconstructs: {against}, {1 - mse.value / mse.null:.0%} less."]
+    else:
+        lines = [f"The model does NOT reconstruct: {against}. Its other scores say little about the data."]
+    live = sorted((x for x in latents if x.active), key=lambda x: -(x.ces.value or 0.0))
+    dead = [x.name for x in latents if not x.active]
+    if not live:
+        lines.append(f"None of its {len(latents)} latents is active: the posterior has collapsed to the prior.")
+    else:
+        rest = f"; {joined(dead)} carr{'ies' if len(dead) == 1 else 'y'} nothing" if dead else ""
+        lines.append(f"{len(live)} of {len(latents)} latents {'is' if len(live) == 1 else 'are'} active{rest}.")
+    lines += [drive_sentence(latent) for latent in live]
+    ratio = scores.calibration_ratio.value
+    if live and ratio is not None and ratio > 1.05:
+        lines.append(
+            f"Prior-scale interventions would overstate the effects {number(ratio)} times: they leave the codes the model knows."
+        )
+    return tuple(lines)
+
+
+def audit_warnings(
+    model: ModelReport,
+    data: DataReport,
+    reconstruction: Reconstruction,
+    latents: Sequence[LatentReport],
+    scores: Scores,
+    twin: Twin,
+) -> tuple[AuditWarning, ...]:
+    """Everything that a reader must know before trusting a figure, the gravest first."""
+    found: list[tuple[str, str]] = []
+    if not reconstruction.reconstructs:
+        found.append(
+            (
+                "not_reconstructing",
+                "reconstruction is no better than column means: a low CES is then a failure to reconstruct",
+            )
+        )
+    if not any(latent.active for latent in latents):
+        found.append(
+            ("collapsed_posterior", "no latent has KL above 0.01 nats: scores over active latents are undefined")
+        )
+    if all(latent.kl.value is None for latent in latents):
+        found.append(
+            (
+                "no_variance",
+                "the encoder states no variance: KL is undefined, every latent that varies counts as active",
+            )
+        )
+    if data.rows_audited < FEW_ROWS:
+        found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
+    found += _encoding_warnings(data)
+    found += _twin_warnings(scores, twin)
+    if scores.modularity.value is None and scores.active_latents >= 2:
+        found.append(("no_hidden_layer", _no_hidden_layer(model)))
+    missing = [f"{entry.name}: {entry.count} ({entry.treatment})" for entry in data.missing]
+    if missing:
+        found.append(
+            (
+                "missing_values",
+                f"values missing or unseen in {len(missing)} columns: {'; '.join(missing[:4])}{_more(missing, 4)}",
+            )
+        )
+    constant = [entry.name for entry in data.left_out if entry.reason.startswith("constant")]
+    if constant:
+        found.append(
+            ("constant_columns", f"left out because they do not vary: {', '.join(constant[:6])}{_more(constant, 6)}")
+        )
+    return tuple(AuditWarning(code=code, message=message) for code, message in found)
+
+
+def _more(names: Sequence[str], shown: int) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
+
+
+def _no_hidden_layer(model: ModelReport) -> str:
+    return (
+        f"no hidden layer of {model.decode} could be read (a linear decoder or TorchScript), so modularity is undefined"
+    )
+
+
+def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
+    tried = [entry for entry in data.encodings_tried if entry.mse is not None]
+    chosen = next((entry for entry in tried if entry.chosen), None)
+    if chosen is None or chosen.mse is None:
+        return []
+    rivals = [
+        entry for entry in tried if not entry.chosen and entry.mse is not None and entry.mse < chosen.mse * NEAR_TIE
+    ]
+    if not rivals:
+        return []
+    rival = min(rivals, key=lambda entry: entry.mse or 0.0)
+    return [
+        (
+            "ambiguous_encoding",
+            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, {rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
+            f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; a schema file decides it",
+        )
+    ]
+
+
+def _twin_warnings(scores: Scores, twin: Twin) -> list[tuple[str, str]]:
+    if twin.scores is None:
+        return []
+    reached = []
+    for name, word in TELLING.items():
+        own: Estimate = getattr(scores, name)
+        other: Estimate = getattr(twin.scores, name)
+        if own.low is not None and other.value is not None and other.value >= own.low:
+            reached.append(word)
+    if not reached:
+        return []
+    return [
+        (
+            "twin_reaches",
+            f"an untrained twin reaches the same {joined(reached)}: no evidence that training brought it about",
+        )
+    ]

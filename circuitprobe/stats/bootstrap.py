@@ -1,0 +1,95 @@
+"""Bootstrap over audited rows: per-row values are resampled, the model is not run again (METHOD.md section 0)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitprobe.stats.draws import Stream, generator
+from circuitprobe.types import Estimate
+
+if TYPE_CHECKING:
+    from circuitprobe.types import FloatArray
+
+CONFIDENCE = 0.95
+_BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """The same resamples of n rows for every metric, so that metrics can be combined and compared.
+
+    Attributes:
+        n: audited rows.
+        resamples: B.
+        seed: resample b draws n rows with replacement from ``default_rng([seed, 2])``.
+    """
+
+    n: int
+    resamples: int
+    seed: int
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """Mean of per-row values over each resample.
+
+        Args:
+            values: shape (rows, ...).
+
+        Returns:
+            Shape (resamples, ...).
+        """
+        flat = values.reshape(self.n, -1)
+        means = np.empty((self.resamples, flat.shape[1]))
+        for start, weights in self._blocks():
+            means[start : start + len(weights)] = weights @ flat
+        return means.reshape(self.resamples, *values.shape[1:])
+
+    def weights(self) -> Iterator[tuple[int, FloatArray]]:
+        """Blocks of (number of the first resample, how often each row was drawn / n of shape (block, rows))."""
+        yield from self._blocks()
+
+    def _blocks(self) -> Iterator[tuple[int, FloatArray]]:
+        if self.resamples * self.n * 8 <= 2 * _BLOCK_BYTES:
+            yield 0, self._all
+        else:
+            yield from self._drawn()
+
+    @cached_property
+    def _all(self) -> FloatArray:
+        return np.concatenate([weights for _, weights in self._drawn()])
+
+    def _drawn(self) -> Iterator[tuple[int, FloatArray]]:
+        rng = generator(self.seed, Stream.BOOTSTRAP)
+        block = max(1, _BLOCK_BYTES // (self.n * 8))
+        for start in range(0, self.resamples, block):
+            size = min(block, self.resamples - start)
+            drawn = rng.integers(0, self.n, size=(size, self.n)) + np.arange(size)[:, None] * self.n
+            counts = np.bincount(drawn.reshape(-1), minlength=size * self.n).reshape(size, self.n)
+            yield start, counts / self.n
+
+
+def estimate(value: float, resampled: FloatArray, n: int, null: float | None = None) -> Estimate:
+    """A value with its 95 % percentile interval.
+
+    Args:
+        value: the estimate on all rows; nan where undefined.
+        resampled: the same on each resample, shape (resamples,); undefined ones (nan) are left out.
+        n: rows.
+        null: value under chance alone.
+
+    Returns:
+        An estimate of None where ``value`` is undefined.
+    """
+    if not math.isfinite(value):
+        return Estimate(None, None, None, n)
+    defined = resampled[np.isfinite(resampled)]
+    if defined.size == 0:
+        return Estimate(float(value), None, None, n, null)
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(defined, [tail, 1.0 - tail])
+    return Estimate(float(value), float(low), float(high), n, null)
