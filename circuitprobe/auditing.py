@@ -22,7 +22,7 @@ from circuitprobe.levels.latent import LatentLevel, latent_level
 from circuitprobe.levels.reconstruction import reconstruction_level
 from circuitprobe.levels.setting import LevelSetting, Tick
 from circuitprobe.loading import load
-from circuitprobe.probe import Readout, untouched
+from circuitprobe.probe import Readout, threads_for, untouched
 from circuitprobe.probe.readout import feature_std
 from circuitprobe.report.audit_report import AuditReport
 from circuitprobe.report.model import Reconstruction, Settings, Twin
@@ -108,7 +108,7 @@ def audit(
         target,
         features,
     )
-    with untouched(wrapped.model):
+    with untouched(wrapped.model), threads_for(wrapped.model):
         check_weights(wrapped.model)
         with show.phase("reading rows", 1) as tick:
             fitted = fit(wrapped, data, options)
@@ -160,7 +160,7 @@ def _check(*, seed: int, **counts: int | None) -> None:
 
 
 def _setting(vae: ProbedVAE, fitted: Fitted, chunk: int | None, draws: dict[str, Any]) -> LevelSetting:
-    readout = Readout.build(fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device)
+    readout = Readout.build(fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device, vae.dtype)
     base = run_baseline(vae, fitted.data.x, readout, chunk)
     return LevelSetting.of(vae, fitted.data, readout, base, **draws)
 

@@ -104,9 +104,10 @@ def train(
 
     Example: circuitprobe train adult --arch beta-vae --epochs 5 --out model.pt
     """
+    from circuitprobe.adapters.data import TableSchema
     from circuitprobe.reference_models import train as run
+    from circuitprobe.reference_models.summary import training_summary
     from circuitprobe.report.progress import training_display
-    from circuitprobe.report.training import summary
 
     with training_display(quiet=quiet) as progress:
         trained = run(
@@ -114,7 +115,7 @@ def train(
             schema=schema, rows=rows, device=device, out=out, progress=progress,
         )  # fmt: skip
     if not quiet:
-        typer.echo(summary(trained, data, out))
+        typer.echo(training_summary(trained, data, str(out)))
 
 
 @app.command()

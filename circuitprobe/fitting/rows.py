@@ -23,6 +23,7 @@ from circuitprobe.adapters.data import (
     load_groups,
     read_table,
 )
+from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.models import ProbedVAE, check_finite, input_width, require_width
 from circuitprobe.errors import CircuitProbeError, DataError, UsageError
 from circuitprobe.fitting.links import choose_links, some_rows
@@ -226,15 +227,15 @@ def _check_target(table: Table, target: str | None) -> None:
 
 
 def _labels(table: Table, target: str | None, known: Benchmark | None) -> tuple[str | None, ...] | None:
+    """The target of every audited row as a class name, None where it is missing."""
     if target is None:
         return None
     values = table.frame[target]
-    labels = known.target_labels(values) if known is not None and target == known.target else values
-    return tuple(None if value is None or value != value else _label(value) for value in labels)
-
-
-def _label(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    present = values[values.notna()]
+    derived = known is not None and target == known.target
+    names = known.target_labels(present) if known is not None and derived else [number_label(v) if isinstance(v, float) else str(v) for v in present]
+    labels = dict(zip(present.index, names, strict=True))
+    return tuple(labels.get(row) for row in values.index)
 
 
 def _left_out(table: Table, encoding: TableEncoding, exclude: set[str]) -> tuple[LeftOut, ...]:

@@ -29,7 +29,7 @@ class Baseline:
         mean: mu, shape (rows, latents), float64.
         log_var: log sigma^2, same shape, or None.
         z: mu as the model gave it, on its device in its dtype.
-        reading: D(mu) as values and probabilities, shape (rows, columns), float64.
+        reading: D(mu) as values and probabilities, shape (rows, columns).
         rows: x in the same form.
         sites: the decoder's hidden layers.
         hidden: activations at mu, one (rows, units) tensor per site, spatial means for channels.
@@ -92,7 +92,7 @@ def run_baseline(vae: ProbedVAE, x: FloatArray, readout: Readout, chunk: int | N
         log_var=to_numpy(torch.cat(log_vars)) if log_vars else None,
         z=z,
         reading=torch.cat(readings),
-        rows=readout.rows(torch.as_tensor(x, dtype=torch.float64, device=inputs.device)),
+        rows=readout.rows(torch.as_tensor(x, device=inputs.device)),
         sites=sites,
         hidden=layers,
         unit_std=tuple(_unit_std(layer, torch.finfo(z.dtype).eps) for layer in layers),
@@ -102,15 +102,15 @@ def run_baseline(vae: ProbedVAE, x: FloatArray, readout: Readout, chunk: int | N
 
 def _unit_std(layer: Tensor, precision: float) -> Tensor:
     """s_u over the rows, shape (units,); 0 where a unit varies by no more than the rounding of its dtype."""
-    std = layer.std(dim=0, correction=0)
+    std = layer.to(torch.float64).std(dim=0, correction=0)
     return torch.where(std > 8 * precision * layer.abs().amax(dim=0), std, 0.0)
 
 
 def unit_activations(recording: Recording, sites: tuple[Site, ...]) -> list[Tensor]:
-    """Recorded activations as (rows, units) in float64, positions of a map averaged."""
+    """Recorded activations as (rows, units), positions of a map averaged."""
     activations = []
     for site in sites:
-        tensor = recording.tensors[site].to(torch.float64).movedim(site.unit_axis, 1)
+        tensor = recording.tensors[site].movedim(site.unit_axis, 1)
         activations.append(tensor.flatten(2).mean(dim=2) if tensor.ndim > 2 else tensor)
     return activations
 

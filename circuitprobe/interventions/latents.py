@@ -14,7 +14,7 @@ from circuitprobe.adapters.models import ProbedVAE, check_finite, require_width,
 from circuitprobe.errors import UsageError
 from circuitprobe.interventions.baseline import Baseline, run_baseline, to_numpy, unit_activations
 from circuitprobe.interventions.values import posterior_values, prior_values
-from circuitprobe.probe import Readout, capture, untouched
+from circuitprobe.probe import Readout, capture, threads_for, untouched
 from circuitprobe.probe.readout import effect, feature_std
 from circuitprobe.types import Decode, Feature, FeatureKind
 
@@ -93,11 +93,10 @@ def perturb(
     """
     points = np.asarray(values, dtype=np.float64)
     sites = base.sites if profiles else ()
-    change, strength = (
-        torch.zeros(len(base.z), len(readout.features), dtype=torch.float64),
-        torch.zeros(len(base.z), dtype=torch.float64),
-    )
-    moved = [torch.zeros(layer.shape, dtype=torch.float64) for layer in base.hidden[: len(sites)]]
+    count = len(base.z)
+    change = base.z.new_zeros(count, len(readout.features), dtype=torch.float64)
+    strength = base.z.new_zeros(count, dtype=torch.float64)
+    moved = [torch.zeros_like(layer) for layer in base.hidden[: len(sites)]]
     with capture(vae.model, sites) as recording:
         for rows in base.chunks():
             code = base.z[rows].clone()
@@ -107,17 +106,17 @@ def perturb(
                 output = vae.decode(code)
                 check_finite(output, f"{vae.recognition.decode} at z{latent} = {value:.4g}")
                 delta = readout.change(readout.read(output), base.reading[rows])
-                change[rows] += delta.cpu()
-                strength[rows] += effect(delta).cpu()
+                change[rows] += delta
+                strength[rows] += effect(delta)
                 for number, activation in enumerate(unit_activations(recording, sites)):
-                    moved[number][rows] += (activation - base.hidden[number][rows]).abs().cpu()
-    profile = tuple(to_numpy(part / len(points) / _alive(std)) for part, std in zip(moved, base.unit_std, strict=False))
+                    moved[number][rows] += (activation - base.hidden[number][rows]).abs()
+    profile = tuple(to_numpy(part.to(torch.float64) / len(points) / _alive(std)) for part, std in zip(moved, base.unit_std, strict=False))
     return LatentRun(latent, to_numpy(change / len(points)), to_numpy(strength / len(points)), profile)
 
 
 def _alive(unit_std: Tensor) -> Tensor:
     """s_u, nan for dead units."""
-    return torch.where(unit_std > 0, unit_std, torch.nan).cpu()
+    return torch.where(unit_std > 0, unit_std, torch.nan)
 
 
 def latents(
@@ -150,10 +149,10 @@ def latents(
     vae = vae if isinstance(vae, ProbedVAE) else wrap(vae)
     rows = to_numpy(torch.as_tensor(x))
     chosen = tuple(features) if features is not None else numeric_features(rows)
-    with untouched(vae.model):
+    with untouched(vae.model), threads_for(vae.model):
         require_width(vae, rows.shape[1])
         settled = vae.resolved(vae.to_input(rows[:2048]))
-        readout = Readout.build(chosen, feature_std(rows, chosen), settled.device)
+        readout = Readout.build(chosen, feature_std(rows, chosen), settled.device, settled.dtype)
         base = run_baseline(settled, rows, readout, chunk)
         points = latent_values(values, base, n_values)
         runs = [perturb(settled, base, readout, i, points[i], profiles=False) for i in range(len(points))]

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 def squared_errors(readout: Readout, reading: torch.Tensor, rows: torch.Tensor) -> tuple[FloatArray, FloatArray]:
     """delta_f^2 of the reconstruction and of predicting each column's mean or frequencies, each (rows, features)."""
-    constant = torch.as_tensor(baseline_reading(to_numpy(rows)), device=rows.device)
-    return to_numpy(readout.change(reading, rows).square()), to_numpy(
-        readout.change(constant.expand_as(rows), rows).square()
-    )
+    weights, target = to_numpy(readout.weights), to_numpy(rows)
+    errors = (np.abs(to_numpy(reading) - target) @ weights) ** 2
+    return errors, (np.abs(baseline_reading(target) - target) @ weights) ** 2
 
 
 def reconstruction_level(setting: LevelSetting) -> Reconstruction:

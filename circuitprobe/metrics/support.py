@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from circuitprobe.types import FloatArray
 
 SUPPORT_QUANTILE = 0.99
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Support:
 
     Attributes:
         center: mean of the aggregate posterior, shape (latents,).
-        precision: inverse covariance of the aggregate posterior, shape (latents, latents).
-        limit: the squared distance at the quantile.
+        axes: principal axes of its covariance as columns, shape (latents, latents).
+        spread: standard deviation along each, shape (latents,); 0 where codes never vary.
+        limit: the distance at the quantile.
     """
 
     center: FloatArray
-    precision: FloatArray
+    axes: FloatArray
+    spread: FloatArray
     limit: float
 
     @classmethod
@@ -35,20 +38,23 @@ class Support:
         covariance = np.atleast_2d(np.cov(mean, rowvar=False, bias=True))
         if log_var is not None:
             covariance = covariance + np.diag(np.exp(log_var).mean(axis=0))
-        precision = np.linalg.pinv(covariance, hermitian=True)
-        center = mean.mean(axis=0)
-        own = _squared(mean, center, precision)
-        return cls(center, precision, float(np.quantile(own, SUPPORT_QUANTILE)))
+        variance, axes = np.linalg.eigh(covariance)
+        spread = np.where(variance > ROUNDING * max(float(variance.max()), 0.0), np.sqrt(np.maximum(variance, 0.0)), 0.0)
+        fitted = cls(mean.mean(axis=0), axes, spread, np.inf)
+        return replace(fitted, limit=float(np.quantile(fitted.distance(mean), SUPPORT_QUANTILE)))
+
+    def distance(self, codes: FloatArray) -> FloatArray:
+        """Mahalanobis distance of codes (..., latents), shape (...); infinite off the plane that all codes lie on."""
+        along = (codes - self.center) @ self.axes
+        varies = self.spread > 0
+        distance = np.sqrt(((along[..., varies] / self.spread[varies]) ** 2).sum(axis=-1))
+        slack = np.sqrt(ROUNDING) * (1.0 + float(np.abs(self.center).max()) + float(self.spread.max()))
+        return np.where((np.abs(along[..., ~varies]) > slack).any(axis=-1), np.inf, distance)
 
     def contains(self, codes: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether codes of shape (..., latents) lie inside, shape (...)."""
         # the row that defines the limit is inside, whatever the order of its sums
-        return _squared(codes, self.center, self.precision) <= self.limit * (1.0 + 1e-9)
-
-
-def _squared(codes: FloatArray, center: FloatArray, precision: FloatArray) -> FloatArray:
-    away = codes - center
-    return np.asarray(((away @ precision) * away).sum(axis=-1))
+        return self.distance(codes) <= self.limit * (1.0 + 1e-9)
 
 
 def on_support(codes: FloatArray, mean: FloatArray, log_var: FloatArray | None) -> npt.NDArray[np.bool_]:

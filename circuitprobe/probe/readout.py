@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,8 @@ class Readout:
         features: the F features that scores are computed on.
         dims: which output columns are read, in feature order.
         weights: shape (len(dims), features).
-        rows_as: center and scale that undo a standardised binary column, shape (len(dims),).
+        center: with ``scale`` undoes a standardised binary column, shape (len(dims),).
+        scale: see ``center``.
     """
 
     features: tuple[Feature, ...]
@@ -46,8 +48,21 @@ class Readout:
     scale: Tensor
 
     @classmethod
-    def build(cls, features: Sequence[Feature], std: FloatArray, device: torch.device | str = "cpu") -> Readout:
-        """Make the readout of some features with standard deviations ``std``, shape (features,)."""
+    def build(
+        cls,
+        features: Sequence[Feature],
+        std: FloatArray,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Readout:
+        """Make the readout of some features.
+
+        Args:
+            features: F features.
+            std: s_f, shape (features,).
+            device: of the decoder's output.
+            dtype: of readings and changes: the model's, as its output holds no more.
+        """
         dims = tuple(dim for feature in features for dim in feature.decode.dims)
         weights = np.zeros((len(dims), len(features)))
         center, scale = np.zeros(len(dims)), np.ones(len(dims))
@@ -58,31 +73,45 @@ class Readout:
             weights[start:stop, number] = share / std[number] if feature.kind is FeatureKind.NUMERIC else share
             center[start:stop], scale[start:stop] = feature.decode.center, feature.decode.scale
             start = stop
-        tensors = (torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, center, scale))
+        tensors = (torch.tensor(array, dtype=dtype, device=device) for array in (weights, center, scale))
         return cls(tuple(features), dims, *tensors)
 
     def read(self, output: Tensor) -> Tensor:
-        """Values and probabilities, shape (rows, len(dims)), float64, from decoder output of shape (rows, dims)."""
-        picked = output[:, list(self.dims)].to(torch.float64)
+        """Values and probabilities, shape (rows, len(dims)), from decoder output of shape (rows, dims)."""
+        picked = _columns(output, self.dims).to(self.weights.dtype)
         if any(feature.decode.link is not Link.IDENTITY for feature in self.features):
-            start = 0
-            for feature in self.features:
-                stop = start + len(feature.decode.dims)
-                if feature.decode.link is Link.SOFTMAX:
-                    picked[:, start:stop] = picked[:, start:stop].softmax(dim=1)
-                elif feature.decode.link is Link.SIGMOID:
-                    picked[:, start:stop] = picked[:, start:stop].sigmoid()
-                start = stop
-        return picked * self.scale + self.center
+            picked = self._activated(picked)
+        return picked * self.scale + self.center if self._rescales else picked
 
     def rows(self, x: Tensor) -> Tensor:
-        """The rows themselves in the form of ``read``, from model input of shape (rows, dims)."""
-        dims = [dim for feature in self.features for dim in feature.dims]
-        return x[:, dims].to(torch.float64) * self.scale + self.center
+        """The rows themselves in the form of ``read``, float64, from model input of shape (rows, dims)."""
+        dims = tuple(dim for feature in self.features for dim in feature.dims)
+        return _columns(x, dims).to(torch.float64) * self.scale + self.center
 
     def change(self, after: Tensor, before: Tensor) -> Tensor:
-        """delta_f between two readings, shape (rows, features), >= 0."""
-        return (after - before).abs() @ self.weights
+        """delta_f between two readings, shape (rows, features), >= 0, float64."""
+        return ((after - before).abs() @ self.weights).to(torch.float64)
+
+    @cached_property
+    def _rescales(self) -> bool:
+        return any(feature.decode.scale != 1.0 or feature.decode.center != 0.0 for feature in self.features)
+
+    def _activated(self, picked: Tensor) -> Tensor:
+        picked = picked.clone()
+        start = 0
+        for feature in self.features:
+            stop = start + len(feature.decode.dims)
+            if feature.decode.link is Link.SOFTMAX:
+                picked[:, start:stop] = picked[:, start:stop].softmax(dim=1)
+            elif feature.decode.link is Link.SIGMOID:
+                picked[:, start:stop] = picked[:, start:stop].sigmoid()
+            start = stop
+        return picked
+
+
+def _columns(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Some columns of a tensor; the tensor itself where they are all of them in order."""
+    return tensor if dims == tuple(range(tensor.shape[1])) else tensor[:, list(dims)]
 
 
 def effect(change: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -67,8 +67,7 @@ def _leaf_calls(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor)
             selector, tensor = _first_tensor(output)
             if tensor is None or tensor.ndim < 2 or not tensor.is_floating_point():
                 return
-            axis = _unit_axis(module, tensor)
-            site = Site(path, selector, unit_axis=axis, units=tensor.shape[axis], call=number)
+            site = Site(path, selector, unit_axis=1, units=0, call=number)
             calls.append(_Call(site, module, tuple(x for x in inputs if isinstance(x, Tensor)), tensor))
 
         return hook
@@ -100,19 +99,16 @@ def _mixes(module: nn.Module) -> bool:
     return any(parameter.ndim >= 2 for parameter in module.parameters(recurse=False))
 
 
-def _unit_axis(module: nn.Module, tensor: Tensor) -> int:
-    """Channels (axis 1) of maps, the last axis of everything else."""
-    convolution = isinstance(module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase))  # noqa: SLF001
-    return 1 if convolution or tensor.ndim >= 4 else tensor.ndim - 1
-
-
 def _layer_output(block: list[_Call]) -> _Call:
+    """The call whose output is the layer's, with the axis that its mixing module ``block[0]`` counts units on."""
     activations = [call for call in block if type(call.module).__module__ == "torch.nn.modules.activation"]
     activations = [call for call in activations if not _mixes(call.module)]
-    if activations:
-        return activations[-1]
     weighted = [call for call in block if any(True for _ in call.module.parameters(recurse=False))]
-    return weighted[-1]
+    chosen = activations[-1] if activations else weighted[-1]
+    shape = chosen.output.shape
+    # channels of a convolution; the last axis of everything else
+    axis = 1 if isinstance(block[0].module, nn.modules.conv._ConvNd) else len(shape) - 1  # noqa: SLF001
+    return replace(chosen, site=replace(chosen.site, unit_axis=axis, units=shape[axis]))
 
 
 def _depends(inputs: tuple[Tensor, ...], source: Tensor) -> bool:

@@ -190,14 +190,14 @@ def _load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     for name, value in expected.items():
         if name not in state:
             raise _damaged(f"the checkpoint's state_dict lacks {name}", "weights for every layer of the architecture")
-        given = state[name]
-        if not isinstance(given, torch.Tensor) or given.shape != value.shape or not given.is_floating_point():
-            seen = (
-                f"shape {tuple(given.shape)}, {given.dtype}"
-                if isinstance(given, torch.Tensor)
-                else type(given).__name__
+        given: object = state[name]
+        if not isinstance(given, torch.Tensor):
+            raise _damaged(f"the checkpoint's weights {name} are a {type(given).__name__}", "a tensor")
+        if given.shape != value.shape or given.dtype != value.dtype:
+            raise _damaged(
+                f"the checkpoint's weights {name} have shape {tuple(given.shape)} and type {given.dtype}",
+                f"shape {tuple(value.shape)} and type {value.dtype}, as its architecture entry says",
             )
-            raise _damaged(f"the checkpoint's weights {name} are {seen}", f"floats of shape {tuple(value.shape)}")
     extra = [str(name) for name in state if name not in expected]
     if extra:
         raise _damaged(

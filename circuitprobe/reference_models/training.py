@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from circuitprobe.adapters.data import TableSchema
 from circuitprobe.errors import UsageError
 from circuitprobe.reference_models.architectures import ArchitectureConfig, TableVAE, blocks_of, build
 from circuitprobe.reference_models.checkpoint import check_destination, save_checkpoint
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from circuitprobe.adapters.data import TableSchema
     from circuitprobe.reference_models.objectives import Objective
     from circuitprobe.reference_models.training_loop import TrainingProgress
     from circuitprobe.types import TableEncoding
 
-EPOCHS = 40
-MIN_STEPS = 2500
-"""Without epochs or steps a table is passed over 40 times, and a small one as often as 2,500 steps need."""
+EPOCHS = 30
+MIN_STEPS = 2000
+"""Without epochs or steps a table is passed over 30 times, and a small one as often as 2,000 steps need."""
 
 VALIDATION_SHARE = 0.1
 
@@ -85,7 +85,7 @@ def train(
     lr: float = 1e-3,
     seed: int = 0,
     target: str | None = None,
-    schema: TableSchema | None = None,
+    schema: TableSchema | str | Path | None = None,
     rows: int | None = None,
     device: str = "cpu",
     out: str | Path | None = None,
@@ -98,7 +98,7 @@ def train(
     Args:
         source: a file, a data frame or a benchmark's name.
         arch: ``vae`` or ``beta-vae``.
-        epochs: passes over the table; without it and ``steps``, 40 and at least 2,500 steps.
+        epochs: passes over the table; without it and ``steps``, 30 and at least 2,000 steps.
         steps: gradient steps instead of epochs.
         beta: weight of the KL term, for ``beta-vae`` only.
         latents: d.
@@ -107,9 +107,10 @@ def train(
         lr: learning rate of Adam.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
-        schema: overrides what is inferred of the table.
+        schema: overrides what is inferred of the table; a TOML file or what was loaded from one. Numeric columns are
+            standardised unless it states their center and scale.
         rows: train on this many rows, drawn by the seed; all of them where None.
-        device: ``cpu``, ``cuda`` or another device of torch.
+        device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
         out: where to save the checkpoint; nothing is written unless training ends well.
         progress: is told of every few steps.
 
@@ -120,17 +121,13 @@ def train(
     """
     objective = objective_for(arch, beta)
     _check_positive(epochs=epochs, steps=steps, latents=latents, batch=batch, lr=lr, rows=rows)
-    _check_positive(**{f"hidden[{i}]": units for i, units in enumerate(hidden)})
-    if epochs is not None and steps is not None:
-        raise UsageError(
-            f"both epochs ({epochs}) and steps ({steps}) are given",
-            expected="one of the two: each says how long to train",
-            fix="leave out `--epochs` or `--steps`",
-        )
+    _check_length(epochs, steps)
+    _check_hidden(hidden)
     place = _device(device)
     if out is not None:
         check_destination(Path(out))
-    data = read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
+    declared = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
+    data = read_training_rows(source, target=target, schema=declared, rows=rows, seed=seed)
     config = ArchitectureConfig(arch, latents, tuple(hidden), blocks_of(data.encoding))
     loop = LoopSettings(steps or _default_steps(len(data.x), batch, epochs), batch, lr, seed)
     trained = train_rows(data, config, objective, loop, place, progress)
@@ -209,7 +206,24 @@ def _check_positive(**figures: float | None) -> None:
             )
 
 
+def _check_length(epochs: int | None, steps: int | None) -> None:
+    if epochs is not None and steps is not None:
+        raise UsageError(
+            f"both epochs ({epochs}) and steps ({steps}) are given",
+            expected="one of the two: each says how long to train",
+            fix="leave out `--epochs` or `--steps`",
+        )
+
+
+def _check_hidden(hidden: tuple[int, ...]) -> None:
+    if not hidden:
+        raise UsageError("no hidden layer is given", expected="at least one", fix="hidden=(128, 128), the default")
+    _check_positive(**{f"hidden[{i}]": units for i, units in enumerate(hidden)})
+
+
 def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         place = torch.device(name)
         torch.empty(1, device=place)

@@ -146,7 +146,8 @@ def _epochs(
 ) -> tuple[EpochLosses, ...]:
     generator = torch.Generator().manual_seed(settings.seed)
     validation_noise = _noise(len(validation_x), model.config.latents, generator, validation_x.device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.lr)
+    fused = train_x.device.type in ("cpu", "cuda")
+    optimiser = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=fused)
     warm_steps = max(1, round(WARM_UP * settings.steps))
     model.train()
     log: list[EpochLosses] = []

@@ -87,12 +87,6 @@ def read_training_rows(
     encoded = {column.name for column in encoding.columns}
     unread = (*(known.ignore if known else ()), *(schema.ignored if schema else ()))
     left_out = tuple(dict.fromkeys(name for name in (*names, *unread) if name not in encoded and name != target))
-    if not encoded:
-        raise DataError(
-            f"no column of {table.source} is left to train on (left out: {listed(names)})",
-            expected="at least one numeric, binary or categorical column that varies",
-            fix="a table with more columns, or a schema file that states their kinds (`--schema`)",
-        )
     return TrainingRows(_finite(table, encoding), encoding, table.source, target, left_out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -38,6 +39,18 @@ def progress_display(*, quiet: bool = False) -> Iterator[BarProgress]:
         yield BarProgress(bars)
 
 
+class Losses(Protocol):
+    """What a training step reports, nats per row."""
+
+    @property
+    def reconstruction(self) -> float:
+        """-log p(x|z)."""
+
+    @property
+    def kl(self) -> float:
+        """KL( q(z|x) || N(0, I) )."""
+
+
 class TrainingBar:
     """A bar of training steps with the latest losses."""
 
@@ -49,10 +62,10 @@ class TrainingBar:
         """The number of steps is known."""
         self._bars.update(self._task, total=total_steps)
 
-    def advance(self, n: int, losses: dict[str, float]) -> None:
-        """``n`` more steps are done, with the latest losses by name."""
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
-        self._bars.update(self._task, advance=n, losses=shown)
+    def advance(self, steps: int, losses: Losses) -> None:
+        """``steps`` more steps are done, with the means of their losses."""
+        shown = f"reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
+        self._bars.update(self._task, advance=steps, losses=shown)
 
     def close(self) -> None:
         """Training has ended."""

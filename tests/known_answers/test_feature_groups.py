@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from circuitprobe.metrics.fgd import completeness, disentanglement, fgc, fgd, fgd_null, group_effects
+from circuitprobe.types import Decode, Feature, FeatureKind
 
 from . import paper
 from .reference import enumerate_fgd_null
@@ -199,3 +200,24 @@ def test_groups_are_clustered_where_none_are_given() -> None:
     assert found == {frozenset(names(0, 1)), frozenset(names(2, 3)), frozenset(names(4, 5))}
     assert report.data.groups_from == "clustered"
     assert report.scores.fgd.value == close(1)
+
+
+def test_clustering_of_mixed_columns() -> None:
+    """Columns u and exp(u): Spearman 1. kind and the value of its category: eta 1. kind and its renaming: Cramer's V 1.
+
+    u runs over five values within every category, so all associations between the two sides are 0: two groups.
+    """
+    u = np.tile(np.arange(5.0), 6)
+    kind = np.repeat(np.arange(6) % 3, 5)
+    rows = np.column_stack(
+        [u, np.exp(2 * u), np.array([0.0, 10, -3])[kind], np.eye(3)[kind], np.eye(3)[(kind + 1) % 3]]
+    )
+    numeric = [Feature(name, FeatureKind.NUMERIC, (i,), Decode((i,))) for i, name in enumerate(("u", "exp", "price"))]
+    labels = [
+        Feature(name, FeatureKind.CATEGORICAL, (d, d + 1, d + 2), Decode((d, d + 1, d + 2)), ("A", "B", "C"))
+        for name, d in (("kind", 3), ("renamed", 6))
+    ]
+    model = PaperVAE(linear(np.eye(9)), [0.5] * 9, linear(np.eye(9)))
+    report = audit(model, rows, features=[*numeric, *labels])
+    found = {frozenset(members) for members in report.data.groups.values()}
+    assert found == {frozenset({"u", "exp"}), frozenset({"price", "kind", "renamed"})}

@@ -129,7 +129,7 @@ def test_resamples_and_permutations_touch_nothing_else(report: Any) -> None:
 def test_audited_rows_are_drawn_by_the_seed() -> None:
     """150 rows, 60 audited: n = 60; the same seed draws the same rows, another seed others."""
     first, again, other = (
-        random_audit(rows=150, seed=seed, audited=60, resamples=5, permutations=5, n_values=2) for seed in (3, 3, 4)
+        random_audit(rows=150, seed=seed, audited=60, resamples=10, permutations=10, n_values=2) for seed in (3, 3, 4)
     )
     assert [report.scores.ces.n for report in (first, again, other)] == [60] * 3
     assert (first.data.rows_total, first.data.rows_audited) == (150, 60)

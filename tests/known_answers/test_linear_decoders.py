@@ -11,7 +11,7 @@ import pytest
 import circuitprobe as cp
 
 from . import paper
-from .vaes import PaperVAE, audit, linear, signs
+from .vaes import PaperVAE, audit, linear, signs, wrap
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
@@ -210,10 +210,32 @@ def test_full_rotation_has_no_specificity() -> None:
     assert report.scores.ces.value == close(M / math.sqrt(2))
 
 
-def test_interventions_level_on_its_own() -> None:
+def test_recognised_without_callables() -> None:
     """``wrap`` without callables recognises encode and decode of the same model and gives the same scores."""
     weight = np.array([[2.0, 0], [1, 0], [0, 3], [0, -1]])
     model = PaperVAE(linear([[0.5, 0, 0, 0], [0, 0, 1 / 3, 0]]), [SIGMA, SIGMA], linear(weight))
     report = cp.audit(cp.wrap(model), signs(2, repeats=4) @ weight.T, twin=False, resamples=20, permutations=20)
     assert report.scores.ces.value == close(M / math.sqrt(2))
     assert report.specificity["z1"].value == close(0.5)
+
+
+@pytest.mark.parametrize(("values", "deviation"), [("posterior", M), ("prior", M_PRIOR), ([[-1, 1], [0, 0]], None)])
+def test_level_on_its_own(values: object, deviation: float | None) -> None:
+    """``interventions.latents`` on the block-diagonal decoder; values -1, 1 and 0, 0 give m = (1, 1)."""
+    weight = np.array([[2.0, 0], [1, 0], [0, 3], [0, -1]])
+    model = PaperVAE(linear([[0.5, 0, 0, 0], [0, 0, 1 / 3, 0]]), [SIGMA, SIGMA], linear(weight))
+    found = cp.interventions.latents(wrap(model), signs(2, repeats=4) @ weight.T, values=values)  # type: ignore[arg-type]
+    m = 1 if deviation is None else deviation
+    np.testing.assert_allclose(found.effects, [[m, m, 0, 0], [0, 0, m, m]], atol=1e-6)
+    np.testing.assert_allclose(found.ces, [m / math.sqrt(2)] * 2, atol=1e-6)
+
+
+def test_single_precision() -> None:
+    """The same decoder in float32, behind a zero column: answers to 1e-5, and the zero stays a zero."""
+    weight = np.array([[2.0, 0, 0], [1, 0, 0], [0, 3, 0], [0, -1, 0]])
+    model = PaperVAE(linear([[0.5, 0, 0, 0], [0, 0, 1 / 3, 0], [0.1, 0, 0, 0]]), [SIGMA] * 3, linear(weight)).float()
+    report = audit(model, signs(2, repeats=9) @ weight[:, :2].T, chunk=7)
+    assert report.ces["z0"].value == pytest.approx(M / math.sqrt(2), abs=1e-5)
+    assert report.specificity["z1"].value == pytest.approx(0.5, abs=1e-5)
+    assert report.ces["z2"].value == 0
+    assert report.specificity["z2"].value is None

@@ -64,6 +64,10 @@ class TestFunction:
         stack = np.array([[[1.0, 2, 3], [3, 2, 1]], [[0, 1, 2], [1, -2, 1]]])
         np.testing.assert_allclose(modularity(stack, np.ones(2, dtype=bool)), [0, 1], atol=1e-9)
 
+    def test_constant_up_to_rounding_is_constant(self) -> None:
+        profiles = np.array([[0.1 + 0.2, 0.3, 0.3], [1, 2, 4], [1, 2, 4]])
+        assert modularity(profiles, np.ones(3, dtype=bool)) == close(0)
+
 
 def relu_pairs(latents: int) -> nn.Sequential:
     """D(z) = z through units relu(z_i) and relu(-z_i): two units per latent, exact reconstruction."""
@@ -121,9 +125,10 @@ class TestSharedUnit:
         assert report.scores.modularity.value == close(SHARED)
         np.testing.assert_allclose(report.to_frame("effects").to_numpy(dtype=float), M * np.eye(2), atol=1e-6)
 
-    def test_dead_units_are_left_out(self) -> None:
-        """A fourth unit relu(z_0 - 9) = 0 in every row has no standard deviation and no say."""
-        layer = linear([[1, 0], [1, 1], [0, 1], [1, 0]], [4, 4, 4, -9])
+    @pytest.mark.parametrize(("slope", "bias"), [(1, -9), (0, 0.1), (0, 1e6 + 0.1)])
+    def test_dead_units_are_left_out(self, slope: float, bias: float) -> None:
+        """A fourth unit, relu(z_0 - 9) = 0 or a constant: no standard deviation, however rounded, and no say."""
+        layer = linear([[1, 0], [1, 1], [0, 1], [slope, 0]], [4, 4, 4, bias])
         decoder = nn.Sequential(layer, nn.ReLU(), linear([[1, 0, 0, 0], [0, 0, 1, 0]], [-4, -4]))
         report = audit(PaperVAE(linear(np.eye(2)), [SIGMA] * 2, decoder), signs(2, 4))
         assert report.scores.modularity.value == close(SHARED)
@@ -167,6 +172,16 @@ class TestSharedUnit:
         report = audit(PaperVAE(linear(np.eye(2), [-4.0, -4.0]), [SIGMA] * 2, decoder), signs(2, 4) + 4)
         assert list(report.scores.modularity_by_layer) == ["decoder.1"]
         assert report.scores.modularity.value == close(SHARED)
+
+    def test_profile_that_is_constant_up_to_rounding_is_left_out(self) -> None:
+        """Latent 0 moves all four units by m/sqrt(2): no rho. Latents 1 and 2: (1, 0, 1, 0) and (0, 1, 0, 1): rho = -1.
+
+        Units c_u (z_0 + z_1) and c_u (z_0 + z_2) with c = 0.1, 0.3, 0.7, 1.1: s_u = c_u sqrt(2).
+        """
+        layer = linear([[0.1, 0.1, 0], [0.3, 0, 0.3], [0.7, 0.7, 0], [1.1, 0, 1.1]], [1, 2, 3, 5])
+        decoder = nn.Sequential(layer, nn.ReLU(), linear(np.ones((3, 4))))
+        report = audit(PaperVAE(linear(np.eye(3)), [SIGMA] * 3, decoder), signs(3, 4))
+        assert report.scores.modularity.value == close(0)
 
     def test_inactive_latent_is_left_out(self) -> None:
         """A third, collapsed latent moves all units alike; the pairs with it do not count."""

@@ -124,10 +124,25 @@ class TestSupport:
         assert on_support(codes, mean, log_var(1.0, (201, 1))).tolist() == [True, True, False, False]
 
     def test_linear_quantile(self) -> None:
-        """With mu = -3, 0, 0, 1, 2: distances 0, 0, 1, 2, 3; rank 0.99 x 4 = 3.96 gives 2 + 0.96 (3 - 2) = 2.96."""
+        """With mu = -3, 0, 0, 1, 2: distances 0, 0, 1, 2, 3; rank 0.99 x 4 = 3.96 gives 2 + 0.96 (3 - 2) = 2.96.
+
+        The quantile is of the distances; that of their squares would lie at sqrt(4 + 0.96 x 5) = 2.9665.
+        """
         mean = np.array([[-3.0], [0], [0], [1], [2]])
-        codes = np.array([[2.95], [2.97], [-2.95], [-3.0]])
+        codes = np.array([[2.959], [2.961], [-2.959], [-2.961]])
         assert on_support(codes, mean, log_var(1.0, (5, 1))).tolist() == [True, False, True, False]
+
+    def test_codes_that_never_vary_together(self) -> None:
+        """No variance stated and mu_0 = mu_1: the aggregate posterior lies on a line, any code beside it is outside.
+
+        Also a latent that is constant: one value of it is on support, no other.
+        """
+        line = np.array([[-1.0, -1], [1, 1], [0, 0]])
+        codes = np.array([[0.5, 0.5], [1, -1], [0, 0.1], [-1, -1]])
+        assert on_support(codes, line, None).tolist() == [True, False, False, True]
+        constant = np.array([[-1.0, 3], [1, 3], [0, 3]])
+        codes = np.array([[0.5, 3.0], [0.5, 3.1], [0, 0]])
+        assert on_support(codes, constant, None).tolist() == [True, False, False]
 
     def test_leading_axes(self) -> None:
         mean = np.array([[1.0, 1], [-1, -1]])

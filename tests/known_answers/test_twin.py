@@ -107,7 +107,8 @@ def test_twin_does_not_depend_on_the_trained_weights() -> None:
 
 def test_no_twin_when_not_asked_for() -> None:
     model = PaperVAE(linear(np.eye(2)), [0.5] * 2, linear(np.eye(2)))
-    assert audit(model, signs(2, 4), twin=False).twin is None
+    twin = audit(model, signs(2, 4), twin=False).twin
+    assert (twin.scores, twin.mse) == (None, None)
 
 
 def test_model_and_random_state_are_left_alone() -> None:
@@ -159,17 +160,17 @@ class TestDownstream:
         assert downstream.auc.value == close(0.5)
 
     def test_four_of_five_agree(self) -> None:
-        """Column u = +-1 agrees with the label in 80 % of each class: (TPR + TNR)/2 = 0.8, ties counted half."""
+        """Column u = +-1 agrees with the label in 80 % of each class: (TPR + TNR)/2 = 0.8 on the mean of equal folds."""
         codes = np.array([[s if i % 5 else -s, v] for s in (-1.0, 1.0) for i in range(50) for v in (-1.0, 1.0)])
         downstream = self.run(Rounded(), codes, ["no"] * 100 + ["yes"] * 100)
-        assert downstream.auc.value == close(0.8, 0.03)
+        assert downstream.auc.value == close(0.8)
 
     def test_three_classes(self) -> None:
         """Class a at (1, -1); b and c both at (-1, 1): a against the rest 1, b and c each (1 + 1/2)/2: macro 5/6."""
         codes = [[1.0, -1.0]] * 50 + [[-1.0, 1.0]] * 100
         downstream = self.run(Rounded(), codes, ["a"] * 50 + ["b"] * 50 + ["c"] * 50)
         assert downstream.classes == ("a", "b", "c")
-        assert downstream.auc.value == close(5 / 6, 0.03)
+        assert downstream.auc.value == close(5 / 6)
 
     def test_no_target_no_downstream(self) -> None:
         model = PaperVAE(linear(np.eye(2)), [0.5] * 2, linear(np.eye(2)))

@@ -40,7 +40,7 @@ def benchmark(name: str) -> Benchmark:
         raise DataError(
             f"There is no benchmark {name!r}.",
             expected=f"one of {', '.join(BENCHMARKS)}",
-            fix=did_you_mean(name, BENCHMARKS) or "circuitprobe data list",
+            fix=did_you_mean(name, BENCHMARKS) or "name one of them, or a file",
         )
     return _DECLARED[name]
 

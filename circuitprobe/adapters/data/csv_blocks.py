@@ -17,7 +17,7 @@ from circuitprobe.adapters.data.blocks import (
     check_header,
 )
 from circuitprobe.adapters.data.csv_dialect import FALLBACKS, Dialect, damaged, detect_dialect, undecodable
-from circuitprobe.adapters.data.csv_lines import line_of_row, ragged_error
+from circuitprobe.adapters.data.csv_lines import check_last_quote, line_of_row, ragged_error
 from circuitprobe.adapters.data.number_text import NumberStyle, parse_numbers
 from circuitprobe.adapters.data.raw_file import UNPACKING_ERRORS
 from circuitprobe.errors import DataError
@@ -123,16 +123,21 @@ def _stream(
                     include_columns=[names[position] for position in kept],
                 ),
             )
+            total, last = 0, None
             for batch in reader:
                 if batch.num_rows:
                     yield batch
+                    total += batch.num_rows
+                    last = batch
+        if last is not None and kept[-1] == len(names) - 1:
+            check_last_quote(raw, dialect, last.column(len(kept) - 1)[-1].as_py(), total - 1)
     except UNPACKING_ERRORS as error:
         raise damaged(raw.shown, error) from None
     except UnicodeError as error:
         raise _wrong_encoding(raw, dialect, error, can_fall_back=can_fall_back) from None
     except pa.ArrowInvalid as error:
         message = str(error)
-        if "Empty CSV file" in message:
+        if "Empty CSV file" in message or "Could not skip initial" in message:
             return
         if "invalid UTF8" in message:
             raise _wrong_encoding(raw, dialect, error, can_fall_back=can_fall_back) from None

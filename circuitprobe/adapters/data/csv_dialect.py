@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
@@ -16,20 +17,25 @@ from circuitprobe.adapters.data.raw_file import UNPACKING_ERRORS, RawFile, refus
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from circuitprobe.adapters.data.schema import TableSchema
 
 HEAD_BYTES = 1 << 18
 HEADER_LIMIT = 1 << 24
 HEAD_ROWS = 500
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (";", "\t", "|", ",")  # in a tie, a comma is a decimal comma
 FALLBACKS = {"utf-8": "cp1252", "cp1252": "latin-1"}
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_CONTROL = re.compile("[\x00-\x08]")
 _SEPARATOR_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\r?\n", re.IGNORECASE)
-_COMMA_NUMBER = re.compile(r"\s*[+-]?\d{1,3}(\.?\d{3})*,\d+\s*")
-_POINT_NUMBER = re.compile(r"\s*[+-]?\d*\.\d+\s*")
-_POINT_GROUPS = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+\s*")
+# Numbers that can be read in one way only: 3,5 has a decimal comma, 3.5 and 1,234,567 have not; 1,234 says nothing.
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(\.\d{3})+,\d+|0*,\d+|0+,\d+|\d+,(\d{1,2}|\d{4,})|\d{4,},\d+)\s*")
+_DECIMAL_POINT = re.compile(
+    r"\s*[+-]?(\d{1,3}(,\d{3})+\.\d*|\d{1,3}(,\d{3}){2,}|\d*\.(\d{1,2}|\d{4,})|0*\.\d+|\d{4,}\.\d+)\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,9 @@ def detect_dialect(raw: RawFile, schema: TableSchema, encoding: str | None = Non
         raise DataError(f"{raw.shown!r} is empty.", expected="a header line and at least 2 rows", fix="check the file")
     chosen = encoding or schema.encoding or detect_encoding(head)
     text, complete = _decode(head, chosen, raw.shown)
-    if "\x00" in text:
+    if _CONTROL.search(text):
         raise DataError(
-            f"{raw.shown!r} holds NUL bytes: it is binary, not text.",
+            f"{raw.shown!r} holds NUL or control bytes: it is binary, not text.",
             expected="a CSV or Parquet file",
             fix="write the table as CSV or Parquet",
         )
@@ -84,16 +90,23 @@ def detect_dialect(raw: RawFile, schema: TableSchema, encoding: str | None = Non
         next(reader)
     try:
         header = next((row for row in reader if any(field.strip() for field in row) or len(row) > 1), [])
-        skip_lines = reader.line_num
-        rows = list(islice(reader, HEAD_ROWS))
-    except csv.Error as error:
+    except csv.Error:
         raise DataError(
-            f"{raw.shown!r} cannot be read as CSV: line {reader.line_num}: {error}.",
-            expected=f"fields separated by {separator!r}",
-            fix="check that line; quotes must be closed",
+            f"The first line of {raw.shown!r} has a name of more than {csv.field_size_limit():,} characters.",
+            expected="column names in the first line",
+            fix="look for a quote that opens a name and is never closed",
         ) from None
     names = tuple(name.strip() for name in header)
-    return Dialect(chosen, separator, names, skip_lines, _number_style(rows, separator))
+    skip_lines = reader.line_num
+    return Dialect(chosen, separator, names, skip_lines, _number_style(_first_rows(reader), separator))
+
+
+def _first_rows(reader: Iterator[list[str]]) -> list[list[str]]:
+    rows = []
+    with suppress(csv.Error):  # where a row breaks off is for the parser proper to say
+        for row in islice(reader, HEAD_ROWS):
+            rows.append(row)  # noqa: PERF402 - the rows before the error are wanted
+    return rows
 
 
 def _read_head(raw: RawFile) -> bytes:
@@ -136,7 +149,7 @@ def detect_encoding(head: bytes) -> str:
     if len(sample) >= 4 and b"\x00" in sample:
         for encoding, offset in (("utf-16-le", 1), ("utf-16-be", 0)):
             # Latin text in UTF-16 has every second byte 0 and hardly any other.
-            if sample[offset::2].count(0) > 0.4 * len(sample) / 2 and sample[1 - offset :: 2].count(0) == 0:
+            if sample[offset::2].count(0) > 0.7 * len(sample) / 2 and sample[1 - offset :: 2].count(0) == 0:
                 return encoding
         return "utf-8"
     for encoding in ("utf-8", "cp1252"):
@@ -160,7 +173,7 @@ def undecodable(shown: str, encoding: str, error: BaseException) -> DataError:
     """The error for a file that is not in the encoding it was taken to be in."""
     return DataError(
         f"{shown!r} is not {encoding} text: {error}.",
-        expected="text in one encoding throughout",
+        expected="text in one encoding, complete to its last byte",
         fix='save it as UTF-8, or name its encoding in a schema file: encoding = "cp1252"',
     )
 
@@ -206,9 +219,14 @@ def _agreement(text: str, separator: str) -> tuple[float, int]:
 
 
 def _number_style(rows: list[list[str]], separator: str) -> NumberStyle:
-    if separator == ",":
-        return NumberStyle()
     fields = [field for row in rows for field in row]
-    commas = any(_COMMA_NUMBER.fullmatch(field) for field in fields)
-    points = any(_POINT_NUMBER.fullmatch(field) and not _POINT_GROUPS.fullmatch(field) for field in fields)
-    return NumberStyle(comma=True, dot_groups=commas and not points)
+    commas = any(_DECIMAL_COMMA.fullmatch(field) for field in fields)
+    points = any(_DECIMAL_POINT.fullmatch(field) for field in fields)
+    if separator == ",":
+        return NumberStyle(comma_groups=points and not commas)
+    # Semicolons stand between fields because commas stand inside numbers.
+    return NumberStyle(
+        comma=commas or (separator == ";" and not points),
+        dot_groups=commas and not points,
+        comma_groups=points and not commas,
+    )

@@ -19,6 +19,7 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _INFINITE = r"(?i)^[+-]?inf(inity)?$"
 _GROUPED_BY_SPACE = "^[+-]?\\d{1,3}([ \u00a0\u2009\u202f']\\d{3})+([.,]\\d+)?$"
 _GROUPED_BY_DOT = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$"
+_GROUPED_BY_COMMA = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
 _DECIMAL_COMMA = r"^[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?$"
 
 
@@ -29,10 +30,12 @@ class NumberStyle:
     Attributes:
         comma: ``3,5`` is a number (the separator is not a comma).
         dot_groups: ``1.234`` is one thousand two hundred and thirty-four (the file writes decimal commas throughout).
+        comma_groups: ``1,234`` is that (the file writes decimal points throughout).
     """
 
     comma: bool = False
     dot_groups: bool = False
+    comma_groups: bool = False
 
 
 def number_label(value: float) -> str:
@@ -74,6 +77,8 @@ def _parse_written(text: Any, style: NumberStyle) -> FloatArray:  # noqa: ANN401
     text = _remove(text, _GROUPED_BY_SPACE, "[ \u00a0\u2009\u202f']")
     if style.dot_groups:
         text = _remove(text, _GROUPED_BY_DOT, r"\.")
+    if style.comma_groups:
+        text = _remove(text, _GROUPED_BY_COMMA, ",")
     if style.comma:
         matched = pc.match_substring_regex(text, _DECIMAL_COMMA)
         text = pc.if_else(matched, pc.replace_substring(text, ",", "."), text)

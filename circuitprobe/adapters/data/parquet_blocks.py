@@ -65,7 +65,7 @@ def parquet_blocks(raw: RawFile, schema: TableSchema) -> Blocks:
 
 
 def _unreadable(raw: RawFile, error: BaseException) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return DataError(
         f"{raw.shown!r} is damaged Parquet: {reason}.", expected="a complete Parquet file", fix="write or copy it again"
     )

@@ -110,7 +110,8 @@ class ColumnProfile:
         self.numbers.update(values, self.count)
         if self.texts.levels is not None or self.numbers.beyond_exact:
             distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-            self.texts.update([number_label(value) for value in distinct.tolist()], counts.astype(np.int64))
+            labels = pa.array([number_label(value) for value in distinct.tolist()], pa.string())
+            self.texts.update(labels, counts.astype(np.int64))
 
     def _update_fast(self, array: Any) -> bool:  # noqa: ANN401
         """A numeric column with more distinct values than are counted: no need to look at the texts."""
@@ -128,7 +129,7 @@ class ColumnProfile:
         counts = np.bincount(codes[codes >= 0], minlength=len(labels)).astype(np.int64)
         is_text: BoolArray = labels.is_valid().to_numpy(zero_copy_only=False)
         kept = np.flatnonzero(is_text)
-        self.texts.update(labels.take(pa.array(kept)).to_pylist(), counts[kept])
+        self.texts.update(labels.take(pa.array(kept)), counts[kept])
         if self.cells.reading is Reading.ANY:
             numbers = self.cells.numbers(labels)
             is_text = is_text & np.isnan(numbers)

@@ -100,6 +100,12 @@ def _attempts(source: str | Path | pd.DataFrame, schema: TableSchema, name: str 
 def _read(
     blocks: Blocks, rows: int | None, seed: int, schema: TableSchema, progress: Callable[[int], None] | None
 ) -> Table:
+    if not blocks.columns:
+        raise DataError(
+            f"{blocks.name} has no columns{' left: the schema ignores all of them' if schema.ignored else ''}.",
+            expected="at least one column",
+            fix='remove kind = "ignore" where a column is wanted' if schema.ignored else "check the table",
+        )
     profiles = [
         ColumnProfile(CellReader(raw.reading, blocks.missing, blocks.declared_missing, blocks.style))
         for raw in blocks.columns
@@ -137,12 +143,6 @@ def _check_size(blocks: Blocks, total: int) -> None:
             f"{blocks.name} has a header and {'no rows' if total == 0 else 'only 1 row'}.",
             expected="at least 2 rows below the header",
             fix="give the rows the model was trained on, or held-out ones",
-        )
-    if not blocks.columns:
-        raise DataError(
-            f"{blocks.name} has no columns left: the schema ignores all of them.",
-            expected="at least one column",
-            fix='remove kind = "ignore" where the column is wanted',
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from circuitprobe.types import IntArray
 
 MAX_LEVELS = 1000
@@ -54,30 +53,29 @@ class TextStats:
             return float(len(self._smallest))
         return (SKETCH_SIZE - 1) / (float(self._smallest[-1]) / 2.0**64)
 
-    def update(self, labels: Sequence[str], counts: IntArray) -> None:
+    def update(self, labels: Any, counts: IntArray) -> None:  # noqa: ANN401 - pyarrow has no type stubs
         """Take in the distinct texts of a block.
 
         Args:
-            labels: the texts; the same one may be there twice.
+            labels: the texts, a pyarrow string array without nulls; the same one may be there twice.
             counts: how often each occurs in the block, shape (labels,).
         """
-        how_often = counts.tolist()
-        self.present += sum(how_often)
-        self._letters += sum(len(label) * count for label, count in zip(labels, how_often, strict=True))
-        self._spaced += sum(count for label, count in zip(labels, how_often, strict=True) if " " in label)
+        self.present += int(counts.sum())
+        self._letters += int(np.dot(pc.utf8_length(labels).to_numpy(zero_copy_only=False), counts))
+        self._spaced += int(np.dot(pc.match_substring(labels, " ").to_numpy(zero_copy_only=False), counts))
         if self.levels is None:
-            self._sketch(labels)
+            self._sketch(labels.to_numpy(zero_copy_only=False))
             return
-        for label, count in zip(labels, how_often, strict=True):
+        for label, count in zip(labels.to_pylist(), counts.tolist(), strict=True):
             self.levels[label] = self.levels.get(label, 0) + count
         if len(self.levels) > MAX_LEVELS:
-            self._sketch(list(self.levels))
+            self._sketch(np.array(list(self.levels), dtype=object))
             self.levels = None
 
-    def _sketch(self, labels: Sequence[str]) -> None:
-        if not labels:
+    def _sketch(self, labels: np.ndarray[tuple[int, ...], np.dtype[np.object_]]) -> None:
+        if not len(labels):
             return
-        hashes = pd.util.hash_array(np.array(labels, dtype=object), categorize=False)
+        hashes = pd.util.hash_array(labels, categorize=False)
         if len(self._smallest) == SKETCH_SIZE:
             hashes = hashes[hashes < self._smallest[-1]]
         if len(hashes):
