@@ -160,7 +160,9 @@ def _check(*, seed: int, **counts: int | None) -> None:
 
 
 def _setting(vae: ProbedVAE, fitted: Fitted, chunk: int | None, draws: dict[str, Any]) -> LevelSetting:
-    readout = Readout.build(fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device, vae.dtype)
+    readout = Readout.build(
+        fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device, vae.dtype
+    )
     base = run_baseline(vae, fitted.data.x, readout, chunk)
     return LevelSetting.of(vae, fitted.data, readout, base, **draws)
 

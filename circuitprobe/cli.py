@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from circuitprobe import __version__
-from circuitprobe.errors import CircuitProbeError
 from circuitprobe.shell import guarded
 
 app = typer.Typer(
@@ -68,6 +67,7 @@ def audit(
     from circuitprobe.loading import load
     from circuitprobe.report.files import check_writable
     from circuitprobe.report.progress import progress_display
+    from circuitprobe.report.terminal import show
 
     if json is not None:
         check_writable(json)
@@ -79,9 +79,7 @@ def audit(
     if json is not None:
         report.to_json(json)
     if not quiet:
-        from rich.console import Console
-
-        Console(highlight=False).print(report)
+        show(report)
 
 
 @app.command()
@@ -138,6 +136,3 @@ def schema(
 def main() -> None:
     """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
     sys.exit(guarded(app))
-
-
-__all__ = ["CircuitProbeError", "app", "main"]

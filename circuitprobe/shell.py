@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -21,6 +22,10 @@ def guarded(app: Callable[..., object]) -> int:
     0 success; 2 usage, input or tool error, told on standard error; 130 interrupted by ctrl-C. A reader that closes the
     pipe early (``| head``) is no error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # a column's name must not end an audit because the terminal cannot show its letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except CircuitProbeError as error:
@@ -41,7 +46,8 @@ def guarded(app: Callable[..., object]) -> int:
         return EXIT_ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence: a defect of ours is told as one
         return _defect(error)
-    return code if isinstance(code, int) else 0
+    # typer turns ctrl-C into the exit code without a word
+    return _interrupted() if code == EXIT_INTERRUPTED else code if isinstance(code, int) else 0
 
 
 def _tell(error: CircuitProbeError) -> int:

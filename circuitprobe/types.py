@@ -81,7 +81,7 @@ class Column:
         kind: what it holds, inferred or from the schema file.
         count: rows of the whole table.
         missing: how many of them have no value.
-        mean: mean over the values present (numeric columns; nan otherwise).
+        mean: mean over the values present (numeric columns), share of ``categories[1]`` (binary ones); nan otherwise.
         std: their standard deviation, divisor count - missing.
         low: their minimum.
         high: their maximum.

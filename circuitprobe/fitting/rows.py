@@ -233,7 +233,11 @@ def _labels(table: Table, target: str | None, known: Benchmark | None) -> tuple[
     values = table.frame[target]
     present = values[values.notna()]
     derived = known is not None and target == known.target
-    names = known.target_labels(present) if known is not None and derived else [number_label(v) if isinstance(v, float) else str(v) for v in present]
+    names = (
+        known.target_labels(present)
+        if known is not None and derived
+        else [number_label(v) if isinstance(v, float) else str(v) for v in present]
+    )
     labels = dict(zip(present.index, names, strict=True))
     return tuple(labels.get(row) for row in values.index)
 

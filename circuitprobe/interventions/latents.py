@@ -110,7 +110,10 @@ def perturb(
                 strength[rows] += effect(delta)
                 for number, activation in enumerate(unit_activations(recording, sites)):
                     moved[number][rows] += (activation - base.hidden[number][rows]).abs()
-    profile = tuple(to_numpy(part.to(torch.float64) / len(points) / _alive(std)) for part, std in zip(moved, base.unit_std, strict=False))
+    profile = tuple(
+        to_numpy(part.to(torch.float64) / len(points) / _alive(std))
+        for part, std in zip(moved, base.unit_std, strict=False)
+    )
     return LatentRun(latent, to_numpy(change / len(points)), to_numpy(strength / len(points)), profile)
 
 

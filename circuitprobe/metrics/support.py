@@ -39,7 +39,9 @@ class Support:
         if log_var is not None:
             covariance = covariance + np.diag(np.exp(log_var).mean(axis=0))
         variance, axes = np.linalg.eigh(covariance)
-        spread = np.where(variance > ROUNDING * max(float(variance.max()), 0.0), np.sqrt(np.maximum(variance, 0.0)), 0.0)
+        spread = np.where(
+            variance > ROUNDING * max(float(variance.max()), 0.0), np.sqrt(np.maximum(variance, 0.0)), 0.0
+        )
         fitted = cls(mean.mean(axis=0), axes, spread, np.inf)
         return replace(fitted, limit=float(np.quantile(fitted.distance(mean), SUPPORT_QUANTILE)))
 

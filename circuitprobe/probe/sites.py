@@ -43,7 +43,9 @@ def hidden_sites(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor
         return ()
     with torch.enable_grad():
         calls = _leaf_calls(model, decode, z.detach().clone().requires_grad_(True))
-        return tuple(call.site for call, readers in _layers(calls) if any(_depends(r.inputs, call.output) for r in readers))
+        return tuple(
+            call.site for call, readers in _layers(calls) if any(_depends(r.inputs, call.output) for r in readers)
+        )
 
 
 def _layers(calls: list[_Call]) -> list[tuple[_Call, list[_Call]]]:
@@ -52,7 +54,9 @@ def _layers(calls: list[_Call]) -> list[tuple[_Call, list[_Call]]]:
     layers = []
     for position, start in enumerate(mixing):
         later = mixing[position + 1 :]
-        layers.append((_layer_output(calls[start : later[0] if later else len(calls)]), [calls[number] for number in later]))
+        layers.append(
+            (_layer_output(calls[start : later[0] if later else len(calls)]), [calls[number] for number in later])
+        )
     return layers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,8 @@ from circuitprobe.errors import ModelError
 from circuitprobe.reference_models.objectives import elbo_terms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from circuitprobe.reference_models.architectures import TableVAE
     from circuitprobe.reference_models.objectives import Objective
 
@@ -130,10 +133,26 @@ def fit(
     if progress is not None:
         progress.start(settings.steps)
     try:
-        return _epochs(model, objective, train_x, validation_x, settings, progress)
+        with _one_thread():
+            return _epochs(model, objective, train_x, validation_x, settings, progress)
     finally:
         if progress is not None:
             progress.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch on the CPU.
+
+    Networks this small gain nothing from a second one, lose tenfold where the cores are busy, and with one thread the
+    weights do not depend on how many cores there are.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _epochs(

@@ -53,13 +53,32 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
             _bullet(unicode=unicode),
             f"{report.downstream.target} is told from the latents with AUC {interval(auc)} (chance 0.5).",
         )
-    yield from _section("Scores", _scores(report, width))
-    yield from _section("Latents", _latents(report, width))
+    yield from _section("Scores", _scores(report, width, unicode=unicode))
+    yield from _section("Latents", _latents(report, width, unicode=unicode))
     strip = heat_strip(report, width, unicode=unicode)
     if strip is not None:
         yield from _section("Effect of each latent on each column (standard deviations, or probability moved)", strip)
-    yield from _section("Reconstruction", _reconstruction(report, width))
+    yield from _section("Reconstruction", _reconstruction(report, width, unicode=unicode))
     yield from _section("What was audited", _facts(report))
+
+
+class _PipedConsole(Console):
+    """Leaves a reader that stops early (``| head``) to the caller; rich would end the process with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell the caller."""
+        raise BrokenPipeError
+
+
+def show(report: AuditReport) -> None:
+    """Print the report on standard output.
+
+    Raises:
+        BrokenPipeError: the reader has closed the pipe.
+    """
+    console = _PipedConsole(highlight=False)
+    console.print(report)
+    console.file.flush()
 
 
 def to_html(report: AuditReport) -> str:
@@ -113,44 +132,51 @@ def _table(columns: Sequence[tuple[str, bool]]) -> Table:
     return table
 
 
-def _show(e: Estimate | None, width: int) -> str:
+_PLUS_MINUS = {True: "±", False: "+-"}
+
+
+def _show(e: Estimate | None, width: int, *, unicode: bool) -> str:
     """An estimate as wide as the terminal allows: with its interval, or with half its length."""
     if e is None:
         return ""
     if width >= NARROW or e.value is None or e.low is None or e.high is None:
         return interval(e)
-    return f"{number(e.value)} ±{number((e.high - e.low) / 2, 1)}"
+    return f"{number(e.value)} {_PLUS_MINUS[unicode]}{number((e.high - e.low) / 2, 1)}"
 
 
-def _scores(report: AuditReport, width: int) -> Table:
+def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
     wide = width >= NARROW
-    span = "value [95 % interval]" if wide else "value ±95 %"
+    span = "value [95 % interval]" if wide else f"value {_PLUS_MINUS[unicode]}95 %"
     table = _table(
         [("", False), (span, True), ("chance", True), ("untrained twin", True)] + ([("", False)] if wide else [])
     )
     for name, label, meaning in _SCORES:
         own: Estimate = getattr(report.scores, name)
         twin = getattr(report.twin.scores, name).value if report.twin.scores else None
-        row = [label, _show(own, width), "" if own.null is None else number(own.null), number(twin)]
+        row = [label, _show(own, width, unicode=unicode), "" if own.null is None else number(own.null), number(twin)]
         if name == "fgd_adjusted" and report.scores.fgd_p is not None:
             meaning += f", p = {number(report.scores.fgd_p)}"  # noqa: PLW2901
         table.add_row(*row, *([Text(meaning, style="dim")] if wide else []))
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
     meaning = [Text("reconstruction error; lower is better", style="dim")] if wide else []
-    table.add_row("MSE", _show(mse, width), number(mse.null), number(twin_mse), *meaning)
+    table.add_row("MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *meaning)
     return table
 
 
-def _latents(report: AuditReport, width: int) -> Table:
+def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
     wide = width >= NARROW
     columns = [("", False), ("CES", True), ("specificity", True), ("KL", True), ("on support", True), ("drives", False)]
     table = _table(columns if wide else [columns[0], columns[1], columns[3], columns[5]])
     for latent in sorted(report.latents, key=lambda x: (not x.active, -(x.ces.value or 0.0))):
         named = ", ".join(f"{name} {share:.0%}" for name, share in drives(latent)) or "nothing"
-        cells = [latent.name, _show(latent.ces, width)]
+        cells = [latent.name, _show(latent.ces, width, unicode=unicode)]
         if wide:
-            cells += [_show(latent.specificity, width), number(latent.kl.value), _percent(latent.on_support_rate)]
+            cells += [
+                _show(latent.specificity, width, unicode=unicode),
+                number(latent.kl.value),
+                _percent(latent.on_support_rate),
+            ]
         else:
             cells += [number(latent.kl.value, 2)]
         table.add_row(*cells, named if latent.active else f"inactive ({named})", style="" if latent.active else "dim")
@@ -161,15 +187,21 @@ def _percent(e: Estimate) -> str:
     return "-" if e.value is None else f"{e.value:.0%}"
 
 
-def _reconstruction(report: AuditReport, width: int) -> Table:
-    table = _table([("", False), ("R² or accuracy", True), ("chance", True), ("kind", False)])
+def _reconstruction(report: AuditReport, width: int, *, unicode: bool) -> Table:
+    table = _table(
+        [("", False), ("R² or accuracy" if unicode else "R2 or accuracy", True), ("chance", True), ("kind", False)]
+    )
     for feature in report.data.features:
         entry = report.reconstruction.features[feature.name]
         shown = entry.r2 or entry.accuracy
         chance = 0.0 if entry.r2 is not None else shown.null if shown is not None else None
         weak = shown is not None and shown.value is not None and chance is not None and shown.value <= chance
         table.add_row(
-            feature.name, _show(shown, width), number(chance), feature.kind.value, style="yellow" if weak else ""
+            feature.name,
+            _show(shown, width, unicode=unicode),
+            number(chance),
+            feature.kind.value,
+            style="yellow" if weak else "",
         )
     return table
 

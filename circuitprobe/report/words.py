@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MOST_OF_THE_EFFECT = 0.6
 MOST_NAMED = 3
+MOST_SENTENCES = 5
+OVERSTATED = 1.05
 FEW_ROWS = 100
 NEAR_TIE = 1.05
 
@@ -61,13 +63,16 @@ def joined(names: Sequence[str]) -> str:
 
 
 def drive_sentence(latent: LatentReport) -> str:
-    """What one latent drives."""
+    """What one latent drives, in words."""
     named = drives(latent)
     if not named:
         return f"{latent.name} drives nothing: no output changes when it is set to other values."
+    strength = f"CES {number(latent.ces.value)}"
     share = sum(part for _, part in named)
-    spread = "mainly" if share >= MOST_OF_THE_EFFECT else "a little of everything, most"
-    return f"{latent.name} drives {spread} {joined([name for name, _ in named])} ({share:.0%} of its effect, CES {number(latent.ces.value)})."
+    if share >= MOST_OF_THE_EFFECT:
+        return f"{latent.name} drives {joined([name for name, _ in named])} ({share:.0%} of its effect; {strength})."
+    most = joined([f"{name} {part:.0%}" for name, part in named])
+    return f"{latent.name} moves many columns at once, most {most} ({strength})."
 
 
 def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores) -> tuple[str, ...]:
@@ -85,11 +90,15 @@ def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], sco
     else:
         rest = f"; {joined(dead)} carr{'ies' if len(dead) == 1 else 'y'} nothing" if dead else ""
         lines.append(f"{len(live)} of {len(latents)} latents {'is' if len(live) == 1 else 'are'} active{rest}.")
-    lines += [drive_sentence(latent) for latent in live]
-    ratio = scores.calibration_ratio.value
-    if live and ratio is not None and ratio > 1.05:
+    lines += [drive_sentence(latent) for latent in live[:MOST_SENTENCES]]
+    if len(live) > MOST_SENTENCES:
+        weaker = [latent.name for latent in live[MOST_SENTENCES:]]
+        lines.append(f"{joined(weaker)} {'is' if len(weaker) == 1 else 'are'} weaker; the table below has them.")
+    ratio, known = scores.calibration_ratio.value, scores.on_support_rate_prior.value
+    if live and ratio is not None and known is not None and ratio > OVERSTATED:
         lines.append(
-            f"Prior-scale interventions would overstate the effects {number(ratio)} times: they leave the codes the model knows."
+            f"Interventions from -3 to 3 would have shown {number(ratio, 2)} times these effects, with {known:.0%} of their codes "
+            f"where the model's own codes lie ({scores.on_support_rate.value:.0%} here)."
         )
     return tuple(lines)
 

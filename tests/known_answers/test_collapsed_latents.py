@@ -26,7 +26,8 @@ class TestZeroColumn:
     """Codes mu = (z_0, 0), sigma = (0.2, 1): latent 1 is the prior in every row; W = [[1, 0], [-2, 0]] ignores it."""
 
     @pytest.fixture(scope="class")
-    def report(self) -> AuditReport:
+    @staticmethod
+    def report() -> AuditReport:
         weight = np.array([[1.0, 0], [-2, 0]])
         model = PaperVAE(linear([[1, 0], [0, 0]]), [SIGMA, 1.0], linear(weight))
         return audit(model, signs(2, repeats=4) @ weight.T, groups={"a": ["x0"], "b": ["x1"]})
@@ -74,7 +75,8 @@ class TestInactiveLatentThatTheDecoderUses:
     """
 
     @pytest.fixture(scope="class")
-    def report(self) -> AuditReport:
+    @staticmethod
+    def report() -> AuditReport:
         model = PaperVAE(linear([[1, 0, 0], [0, 0, 0]]), [SIGMA, 1.0], linear([[1, 0], [0, 0.5], [0, 0.5]]))
         return audit(model, signs(3, repeats=2), groups={"a": ["x0"], "b": ["x1", "x2"]})
 

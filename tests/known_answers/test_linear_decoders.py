@@ -33,7 +33,8 @@ class TestBlockDiagonal:
     """
 
     @pytest.fixture(scope="class")
-    def report(self) -> AuditReport:
+    @staticmethod
+    def report() -> AuditReport:
         weight = np.array([[2.0, 0], [1, 0], [0, 3], [0, -1]])
         model = PaperVAE(linear([[0.5, 0, 0, 0], [0, 0, 1 / 3, 0]]), [SIGMA, SIGMA], linear(weight))
         groups = {"left": ["x0", "x1"], "right": ["x2", "x3"]}
@@ -127,7 +128,8 @@ class TestDuplicatedColumn:
     """
 
     @pytest.fixture(scope="class")
-    def report(self) -> AuditReport:
+    @staticmethod
+    def report() -> AuditReport:
         model = PaperVAE(linear([[1, 0], [1, 0], [0, 1]]), [SIGMA] * 3, linear([[0.5, 0.5, 0], [0, 0, 1]]))
         return audit(model, signs(2, repeats=4), groups={"a": ["x0"], "b": ["x1"]})
 
@@ -177,7 +179,8 @@ class TestRotation:
     """
 
     @pytest.fixture(scope="class")
-    def report(self) -> AuditReport:
+    @staticmethod
+    def report() -> AuditReport:
         c, s = math.sqrt(3) / 2, 0.5
         rotation = np.array([[c, -s], [s, c]])
         model = PaperVAE(linear(rotation.T), [SIGMA, SIGMA], linear(rotation))

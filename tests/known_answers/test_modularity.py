@@ -80,7 +80,8 @@ class TestTwoLayersWithRelu:
     """Three latents, six units, D = identity: e = m I, profiles m (two units of six per latent)."""
 
     @pytest.fixture(scope="class")
-    def report(self) -> Any:
+    @staticmethod
+    def report() -> Any:
         return audit(PaperVAE(linear(np.eye(3)), [SIGMA] * 3, relu_pairs(3)), signs(3, 2))
 
     def test_modularity(self, report: Any) -> None:

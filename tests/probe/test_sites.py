@@ -13,7 +13,9 @@ def names(model: nn.Module, latents: int = 4) -> list[str]:
 
 
 def test_activation_modules_of_an_mlp() -> None:
-    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 3))
+    model = nn.Sequential(
+        nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 3)
+    )
     assert names(model.eval()) == ["1", "4"]
     assert [site.units for site in hidden_sites(model, model, torch.randn(2, 4))] == [5, 6]
 
@@ -67,7 +69,9 @@ def test_in_place_activation() -> None:
 
 
 def test_convolution_units_are_channels() -> None:
-    model = nn.Sequential(nn.Unflatten(1, (4, 1, 1)), nn.ConvTranspose2d(4, 6, 4), nn.ReLU(), nn.ConvTranspose2d(6, 1, 4))
+    model = nn.Sequential(
+        nn.Unflatten(1, (4, 1, 1)), nn.ConvTranspose2d(4, 6, 4), nn.ReLU(), nn.ConvTranspose2d(6, 1, 4)
+    )
     (site,) = hidden_sites(model, model, torch.randn(2, 4))
     assert (site.name, site.unit_axis, site.units) == ("2", 1, 6)
 

@@ -144,10 +144,12 @@ def test_progress_is_told_of_every_step() -> None:
 
 def test_an_interrupt_leaves_no_file_and_closes_the_display(tmp_path: Path) -> None:
     recorder = Recorder(stop_at=10)
+    threads = torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
         train(small_frame(), steps=50, batch=16, out=tmp_path / "model.pt", progress=recorder)
     assert list(tmp_path.iterdir()) == []
     assert recorder.closed == 1
+    assert torch.get_num_threads() == threads
 
 
 def test_divergence_names_the_epoch_and_leaves_no_file(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +26,8 @@ def spearman(numeric: FloatArray) -> FloatArray:
     Returns:
         Shape (columns, columns), 1 on the diagonal except for constant columns.
     """
+    from scipy.stats import rankdata
+
     ranks = rankdata(numeric, axis=0)
     centred = ranks - ranks.mean(axis=0)
     norms = np.sqrt(np.square(centred).sum(axis=0))

@@ -116,6 +116,9 @@ def _to_arrow(column: pd.Series[Any], raw: RawColumn) -> Any:  # noqa: ANN401 - 
     if isinstance(column.dtype, pd.CategoricalDtype):
         labels = np.array([*(_text(value) for value in column.cat.categories), None], dtype=object)
         return pa.array(labels[column.cat.codes.to_numpy()], pa.string())
+    if isinstance(column.dtype, pd.StringDtype):
+        texts = pa.array(column, pa.string(), from_pandas=True)
+        return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     missing = column.isna().to_numpy()
     return pa.array(
         [None if absent else _text(value) for value, absent in zip(column, missing, strict=True)], pa.string()

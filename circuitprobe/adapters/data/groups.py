@@ -6,8 +6,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from circuitprobe.adapters.data.associations import association_matrix
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
@@ -81,8 +79,7 @@ def check_groups(
 
 
 def _matching(source: str, group: str, patterns: object, features: Sequence[str]) -> list[str]:
-    is_list = isinstance(patterns, list | tuple) and len(patterns) > 0
-    if not is_list or not all(isinstance(pattern, str) for pattern in patterns):
+    if not isinstance(patterns, list | tuple) or not patterns or not all(isinstance(each, str) for each in patterns):
         raise DataError(
             f"{source}: group {group!r} is {patterns!r}.",
             expected="a list of feature names or patterns",
@@ -135,6 +132,9 @@ def cluster_groups(table: Table | None, x: FloatArray, features: Sequence[Featur
     Returns:
         A partition of the features; groups in the order of their first feature, named after up to two members.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     del table
     if not features:
         return ()

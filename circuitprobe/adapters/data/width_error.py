@@ -87,6 +87,9 @@ def _hints_to_add(table: Table, encodings: list[TableEncoding], width: int, excl
     left_out = [c.name for c in table.columns if c.kind is ColumnKind.IDENTIFIER and c.name not in exclude]
     if left_out and len(left_out) in missing:
         hints.append(f'with {listed(left_out, 8)} declared kind = "numeric" in a schema file it would fit')
+    ignored = _ignored_by_benchmark(table)
+    if ignored and len(ignored) in missing:
+        hints.append(f'with {listed(ignored)} declared kind = "numeric" in a schema file it would fit')
     coded = [
         f"{column.name} ({levels} values)"
         for column in table.columns
@@ -97,6 +100,15 @@ def _hints_to_add(table: Table, encodings: list[TableEncoding], width: int, excl
     if coded:
         hints.append(f'with {listed(coded, 8)} declared kind = "categorical" in a schema file it would fit')
     return hints
+
+
+def _ignored_by_benchmark(table: Table) -> tuple[str, ...]:
+    from circuitprobe.adapters.benchmarks import BENCHMARKS, benchmark
+
+    if table.source not in BENCHMARKS:
+        return ()
+    present = {column.name for column in table.columns}
+    return tuple(name for name in benchmark(table.source).ignore if name not in present)
 
 
 def _possible_widths(column: Column) -> set[int]:

@@ -63,7 +63,10 @@ def choose_order(output: Any, encode: str, again: Any = None) -> tuple[Posterior
         if "mean" in order and any(part in order for part in ("log_var", "std", "var")):
             return order
     if again is not None and len(tensors) > 1:
-        sampled = [not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(tensors, named_tensors(again)[1], strict=True)]
+        sampled = [
+            not torch.equal(a.nan_to_num(), b.nan_to_num())
+            for a, b in zip(tensors, named_tensors(again)[1], strict=True)
+        ]
         if sum(sampled) == 1 and len(tensors) == 3:
             rest = iter(("mean", "log_var"))
             return _checked(tuple("sample" if drawn else next(rest) for drawn in sampled), tensors, encode)  # type: ignore[arg-type]

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitprobe.adapters.data import ColumnSchema, TableSchema, read_table
 from circuitprobe.types import Column, ColumnKind
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def profile(values: list[object], path: object = None) -> Column:
+
+def profile(values: Sequence[object]) -> Column:
     """The column as read from a CSV."""
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "t.csv"
         file.write_text("x,other\n" + "".join(f"{'' if v is None else v},{i % 3}\n" for i, v in enumerate(values)))
@@ -134,6 +137,7 @@ def test_the_schema_overrides_inference() -> None:
     assert [column.inferred for column in table.columns] == [False, False, False, True]
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9, allow_subnormal=False)), min_size=2, max_size=60).filter(
         lambda values: any(value is not None for value in values)

@@ -8,7 +8,10 @@ import lzma
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from circuitprobe.adapters.data import ColumnSchema, TableSchema, read_table
 from circuitprobe.errors import DataError
@@ -206,6 +209,26 @@ def test_ignored_columns_are_never_looked_at(tmp_path: Path) -> None:
     table = read(tmp_path, "empty,x,bad\n,1,inf\n,2,abc\n,4,3\n", schema=schema)
     assert [column.name for column in table.columns] == ["x"]
     assert table.frame.columns.tolist() == ["x"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    cells=st.lists(st.text('ab ,;|"\n\té0.', max_size=6), min_size=2, max_size=30),
+    separator=st.sampled_from(",;|\t"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+)
+def test_whatever_pandas_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str], separator: str, encoding: str
+) -> None:
+    texts = ["v" + cell for cell in cells]
+    frame = pd.DataFrame({"text": texts, "x": [i * 0.5 for i in range(len(texts))], "s": texts[::-1]})
+    file = tmp_path_factory.mktemp("csv") / "t.csv"
+    frame.to_csv(file, sep=separator, encoding=encoding, index=False)
+    schema = TableSchema(columns=(ColumnSchema("x", ColumnKind.NUMERIC),))
+    table = read_table(file, schema=schema)
+    assert table.frame["text"].tolist() == [text.strip() for text in texts]
+    assert table.frame["s"].tolist() == [text.strip() for text in texts[::-1]]
+    assert table.frame["x"].tolist() == frame["x"].tolist()
 
 
 def test_five_hundred_columns(tmp_path: Path) -> None:

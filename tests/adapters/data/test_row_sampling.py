@@ -65,7 +65,7 @@ def csv_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("block_bytes", [1 << 12, 1 << 15, 1 << 24])
+@pytest.mark.parametrize("block_bytes", [1 << 13, 1 << 16, 1 << 24])
 def test_block_size_does_not_matter(csv_file: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_table(csv_file, rows=300, seed=3)
     monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", block_bytes)

@@ -194,7 +194,10 @@ def test_missing_file_names_those_beside_it(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "message"), [([1, 2], "holds a list of 2"), ({"a": 1}, "holds a dict"), (torch.ones(3), "holds a Tensor")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [([1, 2], "holds a list of 2"), ({"a": 1}, "holds a dict"), (torch.ones(3), "holds a Tensor")],
+)
 def test_other_contents(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "m.pt")
     with pytest.raises(ModelError, match=message):
