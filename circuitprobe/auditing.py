@@ -25,7 +25,7 @@ from circuitprobe.loading import load
 from circuitprobe.probe import Readout, threads_for, untouched
 from circuitprobe.probe.readout import feature_std
 from circuitprobe.report.audit_report import AuditReport
-from circuitprobe.report.model import Reconstruction, Settings, Twin
+from circuitprobe.report.model import Downstream, Reconstruction, Settings, Twin
 from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
 
@@ -74,7 +74,8 @@ def audit(
 
     Args:
         vae: a wrapped model, a module whose halves are known by name, or a model file. It is left as it was.
-        data: a CSV or Parquet file, a benchmark's name, a DataFrame; or an array or tensor (rows, dims) in the model's space.
+        data: a CSV or Parquet file, a benchmark's name, a DataFrame; or an array or tensor (rows, dims) in the model's
+            space.
         target: label column: never a feature; the report says how well it is told from mu(x).
         groups: feature groups by name, or a TOML file; default the benchmark's, else clustered by association.
         schema: what the columns are, or a TOML file, where inference would be wrong.
@@ -187,7 +188,7 @@ def _report(
     reconstruction: Reconstruction,
     level: LatentLevel,
     twin: Twin,
-    downstream: Any,  # noqa: ANN401
+    downstream: Downstream | None,
 ) -> AuditReport:
     model = model_report(fitted.vae, setting)
     rows = data_report(fitted)

@@ -13,7 +13,8 @@ from circuitprobe.shell import guarded
 
 app = typer.Typer(
     name="circuitprobe",
-    help="What a variational autoencoder has learned: which latent drives which column, through which units, and how sure that is.",
+    help="What a variational autoencoder has learned: which latent drives which column, through which units, "
+    "and how sure that is.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -110,7 +111,7 @@ def train(
     with training_display(quiet=quiet) as progress:
         trained = run(
             data, arch=arch, epochs=epochs, steps=steps, beta=beta, latents=latents, seed=seed, target=target,
-            schema=schema, rows=rows, device=device, out=out, progress=progress,
+            schema=None if schema is None else TableSchema.load(schema), rows=rows, device=device, out=out, progress=progress,
         )  # fmt: skip
     if not quiet:
         typer.echo(training_summary(trained, data, str(out)))

@@ -229,7 +229,7 @@ class AuditData:
         features: what scores are computed on, constant numeric columns left out.
         groups: a partition of ``features``.
         groups_from: where the groups come from: "file", "benchmark" or "clustered".
-        target: labels of the audited rows as strings, or None.
+        target: labels of the audited rows as strings, None where one is missing; None where no target is named.
         target_name: the target column.
         left_out: columns that no score is computed on.
         missing: what was done about missing values.
@@ -247,7 +247,7 @@ class AuditData:
     source: str
     total: int
     index: IntArray
-    target: tuple[str, ...] | None = None
+    target: tuple[str | None, ...] | None = None
     target_name: str | None = None
     left_out: tuple[LeftOut, ...] = ()
     missing: tuple[MissingValues, ...] = ()

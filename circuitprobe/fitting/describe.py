@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from circuitprobe.levels.setting import LevelSetting
     from circuitprobe.types import Column
 
-LEVELS = ((1, "input manipulation"), (2, "latent perturbation"), (3, "activation patching"), (4, "causal mediation"))
+Level = Literal[1, 2, 3, 4]
+
+LEVELS: tuple[tuple[Level, str], ...] = (
+    (1, "input manipulation"),
+    (2, "latent perturbation"),
+    (3, "activation patching"),
+    (4, "causal mediation"),
+)
 
 
 def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:

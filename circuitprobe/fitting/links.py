@@ -27,9 +27,9 @@ _ACTIVATION = {FeatureKind.CATEGORICAL: Link.SOFTMAX, FeatureKind.BINARY: Link.S
 def choose_links(vae: ProbedVAE, x: FloatArray, features: Sequence[Feature]) -> tuple[Feature, ...]:
     """How the decoder's categorical and binary output reads: as it is, or through softmax and sigmoid.
 
-    Output that is a probability on every row is taken as it is. Where some is not (negative, above 1, blocks that do not sum
-    to 1) it is either logits or a linear output trained on 0 and 1: whichever reading reconstructs the rows better is taken,
-    for all such features together. What the spec file or a checkpoint says wins.
+    Output that is a probability on every row is taken as it is. Where some is not (negative, above 1, blocks that do not
+    sum to 1) it is either logits or a linear output trained on 0 and 1: whichever reading reconstructs the rows better is
+    taken, for all such features together. What the spec file or a checkpoint says wins.
 
     Args:
         vae: the model, settled, inside ``untouched``.

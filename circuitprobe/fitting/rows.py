@@ -13,6 +13,7 @@ from torch import Tensor
 
 from circuitprobe.adapters.benchmarks import BENCHMARKS, Benchmark, benchmark
 from circuitprobe.adapters.data import (
+    ColumnSchema,
     TableSchema,
     apply_encoding,
     array_data,
@@ -30,7 +31,7 @@ from circuitprobe.fitting.links import choose_links, some_rows
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
-from circuitprobe.types import AuditData, Feature, FeatureGroup, FeatureKind, LeftOut, Table, TableEncoding
+from circuitprobe.types import AuditData, ColumnKind, Feature, FeatureGroup, FeatureKind, LeftOut, Table, TableEncoding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,8 @@ def fit(vae: ProbedVAE, source: str | Path | pd.DataFrame | FloatArray | Tensor,
     """
     if isinstance(source, (np.ndarray, Tensor)):
         return _fit_array(vae, source, options)
-    table = read_table(source, rows=options.rows, seed=options.seed, schema=options.schema)
+    schema = options.schema if vae.encoding is None else encoding_schema(vae.encoding).merged(options.schema)
+    table = read_table(source, rows=options.rows, seed=options.seed, schema=schema)
     known = benchmark(source) if isinstance(source, str) and source in BENCHMARKS and table.source == source else None
     target = options.target or (options.schema.target if options.schema else None)
     _check_target(table, target)
@@ -120,6 +122,13 @@ def fit(vae: ProbedVAE, source: str | Path | pd.DataFrame | FloatArray | Tensor,
         columns=table.columns,
     )
     return Fitted(settled, _grouped(_without_constants(data), table, options, known), tried)
+
+
+def encoding_schema(encoding: TableEncoding) -> TableSchema:
+    """What a model's own recipe says of the kinds of its columns; it wins over what a new table looks like."""
+    kinds = {FeatureKind.NUMERIC: ColumnKind.NUMERIC, FeatureKind.CATEGORICAL: ColumnKind.CATEGORICAL}
+    columns = tuple(ColumnSchema(c.name, kind=kinds[c.kind]) for c in encoding.columns if c.kind in kinds)
+    return TableSchema(columns=columns, source="the model's schema", optional=tuple(c.name for c in columns))
 
 
 def _fit_array(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOptions) -> Fitted:

@@ -71,7 +71,7 @@ class LatentEffects:
         import pandas as pd
 
         frame = pd.DataFrame(self.effects, index=pd.Index(self.latents, name="latent"), columns=list(self.features))
-        frame.insert(0, "ces", self.ces, allow_duplicates=True)
+        frame.insert(0, "ces", self.ces.tolist(), allow_duplicates=True)
         return frame
 
 

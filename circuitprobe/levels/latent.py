@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ class Measured:
 
     def at(self, *index: int) -> tuple[float, FloatArray]:
         """One number with its resamples, for ``estimate``."""
-        return float(self.value[index]), self.resampled[(slice(None), *index)]
+        return float(self.value[index]), np.asarray(np.moveaxis(self.resampled, 0, -1)[index])
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
     return LatentLevel(_latent_reports(setting, measured, kl, scale, active, r), _scores(setting, measured, active, r))
 
 
-def _measure(source: Measured, function: object, *others: Measured) -> Measured:
-    assert callable(function)  # noqa: S101
+def _measure(source: Measured, function: Callable[..., FloatArray], *others: Measured) -> Measured:
+    """A function of quantities, on all rows and on each resample."""
     return Measured(
         np.asarray(function(source.value, *(o.value for o in others))),
         np.asarray(function(source.resampled, *(o.resampled for o in others))),
@@ -209,9 +210,21 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
         site.name: _modularity(n, [part], active)
         for site, part in zip(setting.base.sites, measured.profiles, strict=True)
     }
+    estimates = {name: estimate(*source.at(), n) for name, source in single.items()}
+    chance, p = _feature_group_null(setting, measured, r)
     return Scores(
-        **{name: estimate(*source.at(), n) for name, source in single.items()},
-        **_disentanglement_scores(setting, measured, r),
+        ces=estimates["ces"],
+        ces_active=estimates["ces_active"],
+        ces_prior=estimates["ces_prior"],
+        calibration_ratio=estimates["calibration_ratio"],
+        on_support_rate=estimates["on_support_rate"],
+        on_support_rate_prior=estimates["on_support_rate_prior"],
+        specificity=estimates["specificity"],
+        inverse_entropy=estimates["inverse_entropy"],
+        fgd=estimate(*_measure(r, fgd).at(), n, null=chance),
+        fgd_adjusted=estimate(*_measure(_measure(r, fgd), lambda v: _above_chance(v, chance)).at(), n),
+        fgd_p=p,
+        fgc=estimate(*_measure(r, fgc).at(), n),
         completeness={group.name: estimate(*by_group.at(g), n) for g, group in enumerate(setting.data.groups)},
         modularity=_modularity(n, list(measured.profiles), active),
         modularity_by_layer=by_layer,
@@ -229,25 +242,18 @@ def _modularity(n: int, layers: list[Measured], active: npt.NDArray[np.bool_]) -
     return estimate(*_measure(joined, lambda p: modularity(p, active)).at(), n)
 
 
-def _disentanglement_scores(setting: LevelSetting, measured: _Rows, r: Measured) -> dict[str, Estimate | float | None]:
-    """FGD with its permutation null, and FGC."""
-    n, value = setting.n, _measure(r, fgd)
-    singletons = all(len(group.features) == 1 for group in setting.data.groups)
-    if singletons or not np.isfinite(value.value):
-        undefined = Estimate(None, None, None, n)
-        return {
-            "fgd": estimate(*value.at(), n),
-            "fgd_adjusted": undefined,
-            "fgd_p": None,
-            "fgc": estimate(*_measure(r, fgc).at(), n),
-        }
+def _feature_group_null(setting: LevelSetting, measured: _Rows, r: Measured) -> tuple[float | None, float | None]:
+    """Mean of FGD under permutations and its p-value; (None, None) with singleton groups only or without effects."""
+    value = float(fgd(r.value))
+    if all(len(group.features) == 1 for group in setting.data.groups) or not np.isfinite(value):
+        return None, None
     rng = generator(setting.seed, Stream.FEATURE_GROUPS)
     null = fgd_null(measured.effects.value, setting.membership, setting.permutations, rng)
-    chance = float(null.mean())
-    adjusted = _measure(value, lambda v: (v - chance) / (1.0 - chance) if chance < 1.0 else np.full_like(v, np.nan))
-    return {
-        "fgd": estimate(*value.at(), n, null=chance),
-        "fgd_adjusted": estimate(*adjusted.at(), n),
-        "fgd_p": permutation_p(float(value.value), null),
-        "fgc": estimate(*_measure(r, fgc).at(), n),
-    }
+    return float(null.mean()), permutation_p(value, null)
+
+
+def _above_chance(value: FloatArray, chance: float | None) -> FloatArray:
+    """(FGD - chance) / (1 - chance); nan where chance is unknown or already 1."""
+    if chance is None or chance >= 1.0:
+        return np.full_like(value, np.nan)
+    return np.asarray((value - chance) / (1.0 - chance))

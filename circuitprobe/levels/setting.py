@@ -62,7 +62,10 @@ class LevelSetting:
         n_values: int,
         values: FloatArray | None,
     ) -> LevelSetting:
-        """Derive support and intervention values from the baseline; ``values`` (latents, K) replaces the calibrated ones."""
+        """Derive support and intervention values from the baseline.
+
+        ``values`` of shape (latents, K) replaces the posterior-calibrated ones.
+        """
         points = latent_values("posterior" if values is None else values, base, n_values)
         prior = prior_values(len(points), points.shape[1])
         support = Support.of(base.mean, base.log_var)

@@ -43,7 +43,7 @@ def _concentration(r: FloatArray, axis: int) -> FloatArray:
     count = r.shape[axis]
     if count < 2:
         return np.full(np.delete(np.array(r.shape), axis), np.nan)
-    return np.clip(1.0 - profile_entropy(r, axis=axis) / np.log(count), 0.0, 1.0)
+    return np.asarray(np.clip(1.0 - profile_entropy(r, axis=axis) / np.log(count), 0.0, 1.0))
 
 
 def fgd(r: FloatArray) -> FloatArray:

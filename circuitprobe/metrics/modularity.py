@@ -16,8 +16,8 @@ def modularity(profiles: FloatArray, active: npt.NDArray[np.bool_]) -> FloatArra
     """M = 1 - mean_{i<j, both active} |rho(profile_i, profile_j)|, rho = Pearson over units.
 
     Args:
-        profiles: Delta a, shape (..., latents, units): mean over rows and values of |a_u(do) - a_u(mu)| / s_u, dead units
-            left out.
+        profiles: Delta a, shape (..., latents, units): mean over rows and values of |a_u(do) - a_u(mu)| / s_u, dead
+            units left out.
         active: shape (latents,).
 
     Returns:

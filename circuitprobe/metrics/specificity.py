@@ -23,8 +23,8 @@ def specificity(effects: FloatArray) -> FloatArray:
         effects: e, shape (..., latents, features), >= 0.
 
     Returns:
-        Shape (..., latents), in [0, 1]; 1 = one feature moves, 0 = all move alike. nan where a latent's effects sum to 0
-        and where there is only one feature.
+        Shape (..., latents), in [0, 1]; 1 = one feature moves, 0 = all move alike. nan where a latent's effects sum
+        to 0 and where there is only one feature.
 
     Source:
         METHOD.md section 2; the papers' form is ``inverse_entropy``.
@@ -32,7 +32,7 @@ def specificity(effects: FloatArray) -> FloatArray:
     features = effects.shape[-1]
     if features < 2:
         return np.full(effects.shape[:-1], np.nan)
-    return np.clip(1.0 - profile_entropy(effects) / np.log(features), 0.0, 1.0)
+    return np.asarray(np.clip(1.0 - profile_entropy(effects) / np.log(features), 0.0, 1.0))
 
 
 def inverse_entropy(effects: FloatArray) -> FloatArray:

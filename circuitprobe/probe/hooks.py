@@ -46,7 +46,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     state = [(tensor, tensor.detach().clone()) for tensor in model.buffers()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     generators = (torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002 - saved, never drawn from
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     try:
         model.eval()
         with torch.no_grad():

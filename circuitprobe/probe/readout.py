@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def feature_std(x: FloatArray, features: Sequence[Feature]) -> FloatArray:
-    """s_f of numeric features, shape (features,): population standard deviation over the rows; 1 for the other kinds."""
+    """s_f, shape (features,): standard deviation over the rows (divisor n) of numeric features; 1 for other kinds."""
     numeric = [feature.kind is FeatureKind.NUMERIC for feature in features]
     return np.array(
         [x[:, f.dims[0]].std() if is_numeric else 1.0 for f, is_numeric in zip(features, numeric, strict=True)]
@@ -30,8 +30,8 @@ def feature_std(x: FloatArray, features: Sequence[Feature]) -> FloatArray:
 class Readout:
     """Turns decoder output into values and probabilities, and differences of those into feature changes.
 
-    Every delta_f of METHOD.md section 0 is a weighted sum of absolute differences, so one matrix product gives all of them:
-    weight 1 / s_f for a numeric feature, 1/2 for each category of a categorical one, 1 for a binary one or a pixel.
+    Every delta_f of METHOD.md section 0 is a weighted sum of absolute differences, so one matrix product gives all of
+    them: weight 1 / s_f for a numeric feature, 1/2 for each category of a categorical one, 1 for a binary one or a pixel.
 
     Attributes:
         features: the F features that scores are computed on.

@@ -27,7 +27,7 @@ def hidden_sites(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor
     """The decoder's hidden layers: one site per layer, in execution order.
 
     A layer is what lies between two mixing modules (a weight matrix or kernel: linear, convolution, recurrent). Its site
-    is the output of its activation module, or of its last module that has weights where the activation is not a module.
+    is the output of its activation module, or of its last module that has weights where no module activates.
     Hidden means that a later mixing module reads it, so output heads do not count, however many there are.
 
     Args:

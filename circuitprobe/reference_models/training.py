@@ -107,8 +107,7 @@ def train(
         lr: learning rate of Adam.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
-        schema: overrides what is inferred of the table; a TOML file or what was loaded from one. Numeric columns are
-            standardised unless it states their center and scale.
+        schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.
         rows: train on this many rows, drawn by the seed; all of them where None.
         device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
         out: where to save the checkpoint; nothing is written unless training ends well.
@@ -116,18 +115,18 @@ def train(
 
     Raises:
         UsageError: unknown architecture or device, a beta where none applies, or a figure out of range.
-        DataError: the table cannot be used (see ``read_training_rows``).
+        DataError: the table cannot be used.
         ModelError: the loss is not finite any more.
     """
     objective = objective_for(arch, beta)
-    _check_positive(epochs=epochs, steps=steps, latents=latents, batch=batch, lr=lr, rows=rows)
+    _check_positive(latents=latents, batch=batch, lr=lr, rows=rows)
     _check_length(epochs, steps)
     _check_hidden(hidden)
     place = _device(device)
     if out is not None:
         check_destination(Path(out))
-    declared = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
-    data = read_training_rows(source, target=target, schema=declared, rows=rows, seed=seed)
+    schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
+    data = read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
     config = ArchitectureConfig(arch, latents, tuple(hidden), blocks_of(data.encoding))
     loop = LoopSettings(steps or _default_steps(len(data.x), batch, epochs), batch, lr, seed)
     trained = train_rows(data, config, objective, loop, place, progress)
@@ -207,6 +206,7 @@ def _check_positive(**figures: float | None) -> None:
 
 
 def _check_length(epochs: int | None, steps: int | None) -> None:
+    _check_positive(epochs=epochs, steps=steps)
     if epochs is not None and steps is not None:
         raise UsageError(
             f"both epochs ({epochs}) and steps ({steps}) are given",

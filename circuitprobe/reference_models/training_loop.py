@@ -144,7 +144,7 @@ def fit(
 def _one_thread() -> Iterator[None]:
     """One thread for torch on the CPU.
 
-    Networks this small gain nothing from a second one, lose tenfold where the cores are busy, and with one thread the
+    Networks this small gain nothing from a second one, lose up to tenfold where the cores are busy, and with one thread the
     weights do not depend on how many cores there are.
     """
     threads = torch.get_num_threads()

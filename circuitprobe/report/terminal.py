@@ -154,13 +154,12 @@ def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
         own: Estimate = getattr(report.scores, name)
         twin = getattr(report.twin.scores, name).value if report.twin.scores else None
         row = [label, _show(own, width, unicode=unicode), "" if own.null is None else number(own.null), number(twin)]
-        if name == "fgd_adjusted" and report.scores.fgd_p is not None:
-            meaning += f", p = {number(report.scores.fgd_p)}"  # noqa: PLW2901
-        table.add_row(*row, *([Text(meaning, style="dim")] if wide else []))
+        p = f", p = {number(report.scores.fgd_p)}" if name == "fgd_adjusted" and report.scores.fgd_p is not None else ""
+        table.add_row(*row, *([Text(meaning + p, style="dim")] if wide else []))
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
-    meaning = [Text("reconstruction error; lower is better", style="dim")] if wide else []
-    table.add_row("MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *meaning)
+    lower = [Text("reconstruction error; lower is better", style="dim")] if wide else []
+    table.add_row("MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *lower)
     return table
 
 

@@ -135,7 +135,7 @@ def audit_warnings(
         found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
     found += _encoding_warnings(data)
     found += _twin_warnings(scores, twin)
-    if scores.modularity.value is None and scores.active_latents >= 2:
+    if not scores.modularity_by_layer:
         found.append(("no_hidden_layer", _no_hidden_layer(model)))
     missing = [f"{entry.name}: {entry.count} ({entry.treatment})" for entry in data.missing]
     if missing:
@@ -177,7 +177,8 @@ def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
     return [
         (
             "ambiguous_encoding",
-            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, {rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
+            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, "
+            f"{rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
             f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; a schema file decides it",
         )
     ]

@@ -107,7 +107,7 @@ def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False, **options
-    )  # noqa: S603
+    )
 
 
 def test_colour_only_for_terminals_and_ascii_where_that_is_all_there_is(checkpoint: Path, csv: Path) -> None:
@@ -119,7 +119,7 @@ def test_colour_only_for_terminals_and_ascii_where_that_is_all_there_is(checkpoi
 
 def test_reader_that_leaves_early_is_no_error(checkpoint: Path, csv: Path) -> None:
     program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-c", program, "audit", str(checkpoint), str(csv), *FAST],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint: Path, csv: Path, tm
         "latent.perturb = slow\n"
         "from circuitprobe.cli import main; main()"
     )
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-c", program, "audit", str(checkpoint), str(csv), "--json", str(tmp_path / "a.json")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-CSV = "height,weight,income,city,smoker,label\n170,70,3000,Rome,yes,good\n180,82,3100,Oslo,no,bad\n165,60,2900,Bonn,no,good\n"
+HEADER = "height,weight,income,city,smoker,label\n"
+CSV = HEADER + "170,70,3000,Rome,yes,good\n180,82,3100,Oslo,no,bad\n165,60,2900,Bonn,no,good\n"
 
 TABLES = {
     "empty": ("", "empty"),
@@ -24,7 +25,7 @@ TABLES = {
     "one row": ("\n".join(CSV.splitlines()[:2]) + "\n", "row"),
     "text in a numeric column": (CSV + "tall,70,3000,Rome,yes,good\n" + CSV.split("\n", 1)[1] * 10, "tall"),
     "all-NaN column": (
-        "height,weight,income,city,smoker,label\n" + "170,,3000,Rome,yes,good\n160,,3100,Oslo,no,bad\n" * 5,
+        HEADER + "170,,3000,Rome,yes,good\n160,,3100,Oslo,no,bad\n" * 5,
         "weight",
     ),
     "duplicate names": (CSV.replace("weight", "height", 1), "height"),
@@ -169,7 +170,7 @@ def test_groups_must_cover_every_feature(
 
 def test_full_disk_leaves_nothing(checkpoint: Path, csv: Path, tmp_path: Path) -> None:
     program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [
             sys.executable,
             "-c",

@@ -66,6 +66,8 @@ class TestZeroColumn:
         """
         assert [latent.on_support_rate.value for latent in report.latents] == [close(0.5), close(0)]
         assert [latent.on_support_rate_prior.value for latent in report.latents] == [close(0.25), close(0)]
+        assert report.scores.on_support_rate.value == close(0.25), "over all latents, not the active ones"
+        assert report.scores.on_support_rate_prior.value == close(0.125)
 
 
 class TestInactiveLatentThatTheDecoderUses:

@@ -71,6 +71,7 @@ class TableSchema:
         target: the target column.
         columns: what is said about single columns.
         source: where it comes from, for messages.
+        optional: columns among ``columns`` that a table may lack.
     """
 
     separator: str | None = None
@@ -80,6 +81,7 @@ class TableSchema:
     target: str | None = None
     columns: tuple[ColumnSchema, ...] = ()
     source: str = "the schema"
+    optional: tuple[str, ...] = ()
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -126,6 +128,7 @@ class TableSchema:
             target=over.target or self.target,
             columns=tuple((self.by_name | over.by_name).values()),
             source=over.source,
+            optional=tuple(name for name in self.optional if name not in over.by_name),
         )
 
     def check_names(self, names: Iterable[str], table: str) -> None:
@@ -144,7 +147,7 @@ class TableSchema:
         if self.target is not None:
             named.append((self.target, f'target = "{self.target}"'))
         for name, where in named:
-            if name not in present:
+            if name not in present and name not in self.optional:
                 raise DataError(
                     f"{self.source} names the column {name!r} ({where}), which {table} does not have.",
                     expected=f"one of the columns {listed(known, 30)}",

@@ -69,7 +69,7 @@ def _load_script(path: Path, device: str) -> nn.Module:
         # that TorchScript is deprecated is no news the user of an old file can act on
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            module: nn.Module = torch.jit.load(str(path), map_location=device)
+            module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             raise truncated(path) from error
     return module
@@ -86,9 +86,9 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
             raise truncated(path) from error
         if not options.trust_pickle:
             raise _needs_trust(path, facts) from error
-    except Exception as error:  # noqa: BLE001 - bytes cut at any place fail in any of the unpickler's steps
+    except Exception as error:
         raise truncated(path) from error
-    with _importable_from_here():
+    with _ImportableFromHere():
         try:
             return torch.load(path, map_location=options.device, weights_only=False)
         except (AttributeError, ModuleNotFoundError, ImportError) as error:
@@ -128,7 +128,8 @@ def _from_content(path: Path, content: Any, options: LoadOptions, formats: Mappi
         if state is not None:
             if options.factory is None:
                 raise ModelError(
-                    f"{path.name} is a state_dict ({len(state)} tensors, first {next(iter(state))}): weights without the model's code",
+                    f"{path.name} is a state_dict ({len(state)} tensors, first {next(iter(state))}): "
+                    "weights without the model's code",
                     expected="the function that builds the empty model",
                     fix="add --factory package.module:function",
                 )
@@ -178,7 +179,7 @@ def build_from_factory(factory: str) -> nn.Module:
         raise UsageError(
             f"--factory {factory!r}", expected="package.module:function", fix="--factory mypackage.models:make_vae"
         )
-    with _importable_from_here():
+    with _ImportableFromHere():
         try:
             function = getattr(importlib.import_module(module_name), function_name)
         except (ImportError, AttributeError) as error:
@@ -204,7 +205,7 @@ def build_from_factory(factory: str) -> nn.Module:
     return model
 
 
-class _importable_from_here:  # noqa: N801 - reads as a statement
+class _ImportableFromHere:
     """The current folder is importable inside the block, as it is for a script that lies there."""
 
     def __enter__(self) -> None:

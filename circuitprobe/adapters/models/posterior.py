@@ -135,15 +135,13 @@ def read_posterior(output: Any, order: Sequence[PosteriorPart], *, rows: int, en
     """
     if isinstance(output, Posterior):
         return output
-    if isinstance(output, torch.distributions.Distribution):
-        tensors = [output.mean, output.variance]
-    else:
-        tensors = named_tensors(output)[1]
+    spread_out = isinstance(output, torch.distributions.Distribution)
+    tensors = [output.mean, output.variance] if spread_out else named_tensors(output)[1]
     if len(tensors) != len(order):
         raise _unreadable(
             f"{encode} returns {len(tensors)} tensors, posterior names {len(order)}: {', '.join(order)}", encode
         )
-    parts = dict(zip(order, tensors, strict=True))
+    parts: dict[str, Tensor] = dict(zip(order, tensors, strict=True))
     mean = parts["mean"]
     if mean.ndim != 2 or mean.shape[0] != rows:
         raise _unreadable(f"the mean from {encode} has shape {tuple(mean.shape)} for {rows} rows", encode)

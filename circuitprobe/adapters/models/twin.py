@@ -14,9 +14,9 @@ from circuitprobe.adapters.models.probed import ProbedVAE
 def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
     """A copy of the model whose weights were drawn anew; the model itself is not touched.
 
-    Each module that defines ``reset_parameters`` runs it, in the order of ``modules()``, after ``torch.manual_seed(seed)``.
-    Parameters of modules that do not define it are drawn from N(0, their own variance). The global generator is left as it
-    was.
+    Each module that defines ``reset_parameters`` runs it, in the order of ``modules()``, after
+    ``torch.manual_seed(seed)``. Parameters of modules that do not define it are drawn from N(0, their own variance). The
+    global generator is left as it was.
 
     Args:
         vae: the audited model.

@@ -1,4 +1,4 @@
-"""VAEs in the styles that people write, all computing the same: mean = first two inputs, variance 1/4, decoder doubles."""
+"""VAEs in the styles that people write, all the same: mean = first two inputs, variance 1/4, decoder doubles."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_files_that_are_no_models(tmp_path: Path, content: bytes, message: str) 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
 @pytest.mark.parametrize("zip_format", [True, False])
-def test_truncated_checkpoints(tmp_path: Path, share: float, zip_format: bool) -> None:  # noqa: FBT001
+def test_truncated_checkpoints(tmp_path: Path, share: float, zip_format: bool) -> None:
     torch.save(styles.TupleStyle().state_dict(), tmp_path / "m.pt", _use_new_zipfile_serialization=zip_format)
     whole = (tmp_path / "m.pt").read_bytes()
     (tmp_path / "m.pt").write_bytes(whole[: int(len(whole) * share)])
