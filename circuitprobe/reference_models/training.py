@@ -119,9 +119,8 @@ def train(
         ModelError: the loss is not finite any more.
     """
     objective = objective_for(arch, beta)
-    _check_positive(latents=latents, batch=batch, lr=lr, rows=rows)
-    _check_length(epochs, steps)
-    _check_hidden(hidden)
+    _check_positive(epochs=epochs, steps=steps, latents=latents, batch=batch, lr=lr, rows=rows)
+    _check_choices(epochs, steps, hidden)
     place = _device(device)
     if out is not None:
         check_destination(Path(out))
@@ -205,17 +204,13 @@ def _check_positive(**figures: float | None) -> None:
             )
 
 
-def _check_length(epochs: int | None, steps: int | None) -> None:
-    _check_positive(epochs=epochs, steps=steps)
+def _check_choices(epochs: int | None, steps: int | None, hidden: tuple[int, ...]) -> None:
     if epochs is not None and steps is not None:
         raise UsageError(
             f"both epochs ({epochs}) and steps ({steps}) are given",
             expected="one of the two: each says how long to train",
             fix="leave out `--epochs` or `--steps`",
         )
-
-
-def _check_hidden(hidden: tuple[int, ...]) -> None:
     if not hidden:
         raise UsageError("no hidden layer is given", expected="at least one", fix="hidden=(128, 128), the default")
     _check_positive(**{f"hidden[{i}]": units for i, units in enumerate(hidden)})
