@@ -30,18 +30,19 @@ clean:
 
 # torch goes first and pinned: with it in place no other package asks for another build of it
 $(VENV)/.torch: constraints.txt
+	@echo "making $(VENV) (a few minutes the first time)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install -q "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install -qq "$$(grep '^torch==' constraints.txt)"
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch $(INPUTS)
-	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -qq -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.torch $(INPUTS)
-	$(PIP) install -q -c constraints.txt -e '.[test]'
+	$(PIP) install -qq -c constraints.txt -e '.[test]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.torch $(INPUTS)
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -qq -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.installed-test $(VENV)/.installed

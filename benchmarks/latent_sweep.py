@@ -83,9 +83,8 @@ def report(contenders: dict[str, Callable[[], object]]) -> None:
             seconds[name].append(time.perf_counter() - start)
     for name, times in seconds.items():
         ratios = sorted(t / own for t, own in zip(times, seconds["circuitprobe"], strict=True))
-        print(
-            f"{name:14} {statistics.median(times):.2f} s   {statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}] x circuitprobe's time"
-        )
+        spread = f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+        print(f"{name:14} {statistics.median(times):.2f} s   {spread} x circuitprobe's time")
 
 
 if __name__ == "__main__":

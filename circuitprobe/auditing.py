@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Told what the audit is doing."""
 
-    def phase(self, name: str, total: int) -> AbstractContextManager[Tick]:
-        """A phase of ``total`` steps begins; the tick is called after each."""
+    def phase(self, name: str, total: int | None) -> AbstractContextManager[Tick]:
+        """A phase of ``total`` steps begins (None: nobody knows how many); the tick tells of each."""
         ...
 
 
 class Silent:
     """No progress display."""
 
-    def phase(self, name: str, total: int) -> AbstractContextManager[Tick]:  # noqa: ARG002
+    def phase(self, name: str, total: int | None) -> AbstractContextManager[Tick]:  # noqa: ARG002
         """A phase that shows nothing."""
-        return nullcontext(lambda: None)
+        return nullcontext(lambda done=None: None)
 
 
 def audit(
@@ -111,9 +111,8 @@ def audit(
     )
     with untouched(wrapped.model), threads_for(wrapped.model):
         check_weights(wrapped.model)
-        with show.phase("reading rows", 1) as tick:
-            fitted = fit(wrapped, data, options)
-            tick()
+        with show.phase("reading rows", None) as tick:
+            fitted = fit(wrapped, data, options, tick)
         if fitted.data.target is not None and fitted.data.target_name is not None:
             usable_classes(fitted.data.target_name, fitted.data.target)
         resampler = Resampler(len(fitted.data.x), resamples, seed)

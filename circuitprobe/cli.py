@@ -90,7 +90,7 @@ def train(
     arch: Annotated[str, typer.Option(help="vae or beta-vae.")] = "vae",
     epochs: Annotated[int | None, typer.Option(help="Passes over the table.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Batches instead of epochs.", min=1)] = None,
-    beta: Annotated[float | None, typer.Option(help="Weight of the KL term (beta-vae).")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the KL term; beta-vae only, default 2.")] = None,
     latents: Annotated[int, typer.Option(help="Number of latents.", min=1)] = 10,
     seed: Seed = 0,
     target: Target = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,13 +78,19 @@ class Fitted:
     tried: tuple[Tried, ...]
 
 
-def fit(vae: ProbedVAE, source: str | Path | pd.DataFrame | FloatArray | Tensor, options: DataOptions) -> Fitted:
+def fit(
+    vae: ProbedVAE,
+    source: str | Path | pd.DataFrame | FloatArray | Tensor,
+    options: DataOptions,
+    tick: Callable[[int], None] | None = None,
+) -> Fitted:
     """Read rows and turn them into the model's input.
 
     Args:
         vae: the model, inside ``untouched``.
         source: a file, a benchmark's name, a DataFrame, or rows already in the model's space.
         options: what the caller says about them.
+        tick: called now and then with the number of rows read so far.
 
     Raises:
         DataError: the rows cannot be read or do not fit the model.
@@ -93,7 +99,7 @@ def fit(vae: ProbedVAE, source: str | Path | pd.DataFrame | FloatArray | Tensor,
     if isinstance(source, (np.ndarray, Tensor)):
         return _fit_array(vae, source, options)
     schema = options.schema if vae.encoding is None else encoding_schema(vae.encoding).merged(options.schema)
-    table = read_table(source, rows=options.rows, seed=options.seed, schema=schema)
+    table = read_table(source, rows=options.rows, seed=options.seed, schema=schema, progress=tick)
     known = benchmark(source) if isinstance(source, str) and source in BENCHMARKS and table.source == source else None
     target = options.target or (options.schema.target if options.schema else None)
     _check_target(table, target)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,7 +16,12 @@ if TYPE_CHECKING:
     from circuitprobe.probe import Readout
     from circuitprobe.types import AuditData, FloatArray, IntArray
 
-Tick = Callable[[], None]
+
+class Tick(Protocol):
+    """Told how a phase goes on."""
+
+    def __call__(self, done: int | None = None) -> None:
+        """One more step is done, or ``done`` of them in all."""
 
 
 @dataclass(frozen=True)

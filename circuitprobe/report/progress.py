@@ -17,11 +17,18 @@ class BarProgress:
         self._bars = bars
 
     @contextmanager
-    def phase(self, name: str, total: int) -> Iterator[Callable[[], None]]:
-        """A bar of ``total`` steps; what is yielded advances it by one."""
+    def phase(self, name: str, total: int | None) -> Iterator[Callable[..., None]]:
+        """A bar of ``total`` steps, or a count where nobody knows how many; what is yielded advances it."""
         task = self._bars.add_task(name, total=total)
-        yield lambda: self._bars.advance(task)
-        self._bars.update(task, completed=total)
+
+        def tick(done: int | None = None) -> None:
+            if done is None:
+                self._bars.advance(task)
+            else:
+                self._bars.update(task, completed=done)
+
+        yield tick
+        self._bars.update(task, total=total or 1, completed=total or 1, visible=total is not None)
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""Figures and sentences of the terminal report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+import circuitprobe as cp
+from circuitprobe.report.heat import ASCII_SHADES, SHADES, shade
+from circuitprobe.report.words import interval, joined, number
+from circuitprobe.types import Estimate
+
+FAST: dict[str, Any] = {"resamples": 20, "permutations": 20}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "0"),
+        (0.13284, "0.133"),
+        (0.0043, "0.0043"),
+        (0.9996, "1"),
+        (2.3451, "2.35"),
+        (23.451, "23.5"),
+        (234.51, "235"),
+        (23451.0, "23451"),
+        (234567.0, "2.3e+05"),
+        (0.0000123, "1.2e-05"),
+        (-1.5, "-1.50"),
+    ],
+)
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_intervals_and_lists() -> None:
+    assert interval(Estimate(0.133, 0.13, 0.1361, 10)) == "0.133 [0.13, 0.136]"
+    assert interval(Estimate(None, None, None, 10)) == "-"
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_shades_rise_in_equal_steps(unicode: bool) -> None:
+    shades = SHADES if unicode else ASCII_SHADES
+    assert [shade(v, 1.0, unicode=unicode) for v in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)] == [
+        shades[i] for i in (0, 0, 1, 2, 3, 4, 4)
+    ]
+    assert shade(1.0, 0.0, unicode=unicode) == shades[0]
+
+
+class Linear(nn.Module):
+    """mu = A x, fixed variance, D(z) = B z."""
+
+    def __init__(self, a: list[list[float]], b: list[list[float]], log_var: float = -4.0) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.tensor(a)), nn.Parameter(torch.tensor(b))
+        self.log_var = log_var
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x @ self.a.T
+        return mean, torch.full_like(mean, self.log_var)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z @ self.b.T
+
+
+def table(rows: int = 200) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.normal(size=(rows, 3)), columns=["age", "pay", "debt"])
+
+
+def printed(report: cp.AuditReport, width: int = 100) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(report)
+    return console.export_text()
+
+
+def test_verdict_names_what_each_latent_drives_and_what_is_dead() -> None:
+    """z0 -> age alone; z1 -> pay and debt alike; z2 is never used by the encoder: mu = 0, KL = that of N(0, 1) = 0."""
+
+    class WithDead(Linear):
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            mean, log_var = super().encode(x)
+            return torch.cat([mean, 0 * mean[:, :1]], 1), torch.cat([log_var, 0 * log_var[:, :1]], 1)
+
+    frame = table()
+    frame["debt"] = frame["pay"]
+    model = WithDead([[1.0, 0, 0], [0, 0.5, 0.5]], [[1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0]])
+    report = cp.audit(model, frame, twin=False, **FAST)
+    text = " ".join(report.verdict)
+    assert report.verdict[0].startswith("The model reconstructs: MSE")
+    assert "2 of 3 latents are active; z2 carries nothing." in report.verdict
+    assert "z0 drives age (100% of its effect;" in text
+    assert "z1 drives pay and debt (100% of its effect;" in text
+    assert report.latents[2].specificity.value is None
+
+
+def test_a_model_that_does_not_reconstruct_says_so_first() -> None:
+    model = Linear([[1.0, 0, 0]], [[-1.0], [0.0], [0.0]])
+    report = cp.audit(model, table(), twin=False, **FAST)
+    assert report.verdict[0].startswith("The model does NOT reconstruct")
+    assert report.warnings[0].code == "not_reconstructing"
+    lines = printed(report).splitlines()
+    assert "NOT reconstruct" in next(line for line in lines[1:] if line.strip())
+
+
+def test_twin_that_reaches_a_score_is_a_warning() -> None:
+    """An untrained network audited as the model: its twin is its equal in kind."""
+    torch.manual_seed(3)
+
+    class Untrained(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.m, self.v = nn.Linear(3, 2), nn.Linear(3, 2)
+            self.d = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 3))
+
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.m(x), self.v(x) - 2
+
+        def decode(self, z: Tensor) -> Tensor:
+            return self.d(z)
+
+    report = cp.audit(Untrained(), table(), seed=1, **FAST)
+    assert "twin_reaches" in {warning.code for warning in report.warnings}
+
+
+def test_few_rows_missing_values_and_constants_are_warned_of() -> None:
+    frame = table(40)
+    frame.loc[3, "pay"] = None
+    frame["debt"] = 2.0
+    report = cp.audit(Linear([[1.0, 0, 0]], [[1.0], [0.0], [0.0]]), frame, twin=False, **FAST)
+    messages = {warning.code: warning.message for warning in report.warnings}
+    assert "only 40 rows" in messages["few_rows"]
+    assert "pay: 1 (median" in messages["missing_values"]
+    assert "debt" in messages["constant_columns"]
+    assert [feature.name for feature in report.data.features] == ["age", "pay"]
+
+
+@pytest.mark.parametrize("width", [30, 50, 89, 90, 140])
+def test_the_printed_report_keeps_to_the_width_and_shows_every_part(width: int) -> None:
+    report = cp.audit(Linear([[1.0, 0, 0], [0, 1.0, 0]], [[1.0, 0], [0, 1.0], [0, 0.2]]), table(), **FAST)
+    text = printed(report, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    flat = text.replace("\n", " ")
+    for part in ("Scores", "Latents", "Effect of each", "Reconstruction", "What was audited", "modularity", "z1"):
+        assert part in flat
