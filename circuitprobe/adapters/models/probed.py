@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from circuitprobe.adapters.models.posterior import PosteriorPart, choose_order, pick_mean_width, read_posterior
+from circuitprobe.adapters.models.posterior import (
+    PosteriorPart,
+    choose_order,
+    named_tensors,
+    pick_mean_width,
+    read_posterior,
+)
 from circuitprobe.errors import ModelError
 from circuitprobe.types import Posterior, Recognition, TableEncoding
 
@@ -103,12 +109,35 @@ class ProbedVAE:
             check_finite(posterior.log_var, self.recognition.encode)
         decoded = settled.decode(posterior.mean)
         check_finite(decoded, self.recognition.decode)
+        by_position = not isinstance(output, Posterior) and not named_tensors(output)[0]
+        if self.order is None and by_position and len(named_tensors(output)[1]) > 1:
+            settled.check_order(x, posterior, decoded)
         words = "(" + ", ".join(order) + ")"
         evidence = (
             f"{self.recognition.encode}: {tuple(x.shape)} -> {words}, each {tuple(posterior.mean.shape)}",
             f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
         )
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
+
+    def check_order(self, x: Tensor, posterior: Posterior, decoded: Tensor) -> None:
+        """Refuse a posterior whose second tensor is plainly the code: the rows come back from it, not from the first.
+
+        Raises:
+            ModelError: decoding what was read as log-variance gives the rows back better than column means would, and
+                with less than half the squared error of decoding the mean.
+        """
+        if posterior.log_var is None or decoded.shape != x.shape:
+            return
+        spread = x.var(dim=0, correction=0).clamp_min(torch.finfo(x.dtype).eps)
+        swapped = self.decode(posterior.log_var)
+        errors = [float(((rows.detach() - x) ** 2 / spread).mean()) for rows in (decoded, swapped)]
+        if errors[1] < min(1.0, 0.5 * errors[0]):
+            raise ModelError(
+                f"{self.recognition.encode}: the rows come back better from what was read as log-variance "
+                f"(squared error {errors[1]:.3g}) than from the mean ({errors[0]:.3g})",
+                expected="mean first, log-variance second",
+                fix='posterior = ["log_var", "mean"] in a spec file (--spec vae.toml) if the order is the other way round',
+            )
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -127,6 +127,13 @@ class StdStyle(Base):
         return self.m(x), (0.5 * self.v(x)).exp()
 
 
+class SwappedStyle(Base):
+    """(log_var, mean) by position."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.v(x), self.m(x)
+
+
 class Autoencoder(Base):
     def encode(self, x: Tensor) -> Tensor:
         return self.m(x)

@@ -52,6 +52,19 @@ def test_positive_second_tensor_is_asked_about_and_a_spec_answers() -> None:
     assert torch.allclose(log_var, torch.full((3, 2), styles.LOG_VAR), atol=1e-6)
 
 
+def test_swapped_order_is_noticed_and_a_spec_answers() -> None:
+    """The decoder doubles; rows (a, b, 0) with a, b in the code come back nearly from the mean, not from -1.39."""
+    rows = torch.tensor([[4.0, -3.0, 0.0], [-2.0, 5.0, 0.0], [3.0, 3.0, 0.0]])
+    model = styles.SwappedStyle()
+    with torch.no_grad():
+        model.d.weight /= 2
+    with pytest.raises(ModelError, match="the rows come back better") as caught:
+        wrap(model).resolved(rows)
+    assert '["log_var", "mean"]' in caught.value.fix
+    vae = wrap(model, spec=ModelSpec(posterior=("log_var", "mean"))).resolved(rows)
+    assert torch.equal(vae.encode(rows).mean, rows[:, :2])
+
+
 def test_plain_autoencoder_is_refused_but_callables_are_taken_at_their_word() -> None:
     with pytest.raises(ModelError, match="a code without its variance"):
         wrap(styles.Autoencoder()).resolved(ROWS)
