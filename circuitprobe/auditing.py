@@ -129,11 +129,7 @@ def audit(
         reconstruction = reconstruction_level(setting)
         with show.phase("intervening on latents", len(setting.points)) as tick:
             level = latent_level(setting, tick)
-        other = (
-            _twin(fitted, chunk, draws | {"values": None}, seed, show)
-            if twin
-            else Twin(how="not asked for", scores=None, mse=None)
-        )
+        other = _twin(fitted, chunk, draws, seed, show) if twin else Twin(how="not asked for", scores=None, mse=None)
         downstream = None
         if fitted.data.target is not None and fitted.data.target_name is not None:
             with show.phase("predicting the target", 1) as tick:

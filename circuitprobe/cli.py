@@ -56,7 +56,9 @@ def audit(
     ] = None,
     trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
     device: Device = "cpu",
-    chunk: Annotated[int | None, typer.Option(help="Rows per run of the model; changes no figure.", min=1)] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Rows per run of the model; changes no figure beyond rounding.", min=1)
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from circuitprobe.adapters.data import array_data
 from circuitprobe.adapters.models import ProbedVAE, check_finite, require_width, wrap
 from circuitprobe.errors import UsageError
 from circuitprobe.interventions.baseline import Baseline, run_baseline, to_numpy, unit_activations
 from circuitprobe.interventions.values import posterior_values, prior_values
 from circuitprobe.probe import Readout, capture, threads_for, untouched
 from circuitprobe.probe.readout import effect, feature_std
-from circuitprobe.types import Decode, Feature, FeatureKind
+from circuitprobe.types import Feature
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -138,7 +139,8 @@ def latents(
         x: rows in the model's space, shape (rows, dims).
         values: ``"posterior"``: the (k - 1/2)/K quantiles of the aggregate posterior; ``"prior"``: evenly spaced on
             [-3, 3]; or the values themselves, shape (latents, K).
-        features: how the dimensions read; default one numeric feature per dimension that is not constant.
+        features: how the dimensions read; default one per dimension that is not constant, binary where it holds only 0
+            and 1, numeric otherwise. Output is taken as it is: say ``Link.SIGMOID`` or ``Link.SOFTMAX`` for logits.
         n_values: K.
         chunk: rows per run of the decoder; it changes no figure.
 
@@ -151,7 +153,7 @@ def latents(
     """
     vae = vae if isinstance(vae, ProbedVAE) else wrap(vae)
     rows = to_numpy(torch.as_tensor(x))
-    chosen = tuple(features) if features is not None else numeric_features(rows)
+    chosen = tuple(features) if features is not None else default_features(rows)
     with untouched(vae.model), threads_for(vae.model):
         require_width(vae, rows.shape[1])
         settled = vae.resolved(vae.to_input(rows[:2048]))
@@ -195,8 +197,6 @@ def latent_values(values: str | npt.ArrayLike, base: Baseline, n_values: int) ->
     return points
 
 
-def numeric_features(x: FloatArray) -> tuple[Feature, ...]:
-    """One numeric feature x0, x1, ... per dimension that is not constant over the rows."""
-    return tuple(
-        Feature(f"x{j}", FeatureKind.NUMERIC, (j,), Decode((j,))) for j in range(x.shape[1]) if np.ptp(x[:, j]) > 0
-    )
+def default_features(x: FloatArray) -> tuple[Feature, ...]:
+    """What ``cp.audit`` takes an array's columns for: x0, x1, ..., binary where only 0 and 1 occur, constants left out."""
+    return tuple(f for f in array_data(x, rows=None)[1] if np.ptp(x[:, f.dims[0]]) > 0)

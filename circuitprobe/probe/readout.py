@@ -36,9 +36,10 @@ class Readout:
     Attributes:
         features: the F features that scores are computed on.
         dims: which output columns are read, in feature order.
-        weights: shape (len(dims), features).
-        center: with ``scale`` undoes a standardised binary column, shape (len(dims),).
+        weights: shape (len(dims), features), float64.
+        center: with ``scale`` undoes a standardised binary column, shape (len(dims),), float64.
         scale: see ``center``.
+        dtype: of readings and of differences between them.
     """
 
     features: tuple[Feature, ...]
@@ -46,6 +47,7 @@ class Readout:
     weights: Tensor
     center: Tensor
     scale: Tensor
+    dtype: torch.dtype
 
     @classmethod
     def build(
@@ -73,15 +75,15 @@ class Readout:
             weights[start:stop, number] = share / std[number] if feature.kind is FeatureKind.NUMERIC else share
             center[start:stop], scale[start:stop] = feature.decode.center, feature.decode.scale
             start = stop
-        tensors = (torch.tensor(array, dtype=dtype, device=device) for array in (weights, center, scale))
-        return cls(tuple(features), dims, *tensors)
+        exact = [torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, center, scale)]
+        return cls(tuple(features), dims, exact[0], exact[1], exact[2], dtype)
 
     def read(self, output: Tensor) -> Tensor:
         """Values and probabilities, shape (rows, len(dims)), from decoder output of shape (rows, dims)."""
-        picked = _columns(output, self.dims).to(self.weights.dtype)
+        picked = _columns(output, self.dims).to(self.dtype)
         if any(feature.decode.link is not Link.IDENTITY for feature in self.features):
             picked = self._activated(picked)
-        return picked * self.scale + self.center if self._rescales else picked
+        return (picked * self.scale + self.center).to(self.dtype) if self._rescales else picked
 
     def rows(self, x: Tensor) -> Tensor:
         """The rows themselves in the form of ``read``, float64, from model input of shape (rows, dims)."""
@@ -90,7 +92,11 @@ class Readout:
 
     def change(self, after: Tensor, before: Tensor) -> Tensor:
         """delta_f between two readings, shape (rows, features), >= 0, float64."""
-        return ((after - before).abs() @ self.weights).to(torch.float64)
+        return ((after - before).abs() @ self._weights).to(torch.float64)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        return self.weights.to(self.dtype)
 
     @cached_property
     def _rescales(self) -> bool:

@@ -215,7 +215,8 @@ def _facts(report: AuditReport) -> Table:
     )
     if data.scaling is not None:
         best = next((entry for entry in data.encodings_tried if entry.chosen), None)
-        tried = f" ({best.layout}; the best of {len(data.encodings_tried)} tried)" if best else ""
+        by_place = "columns matched by place, as the model does not name them; "
+        tried = f" ({by_place}{best.layout}; the best of {len(data.encodings_tried)} tried)" if best else ""
         grid.add_row("scaling", f"{data.scaling.value}{tried}")
     groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in data.groups.items())
     grid.add_row("groups", f"{groups} ({data.groups_from})")

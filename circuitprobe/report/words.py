@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from circuitprobe.report.model import DataReport, LatentReport, ModelReport, Reconstruction, Scores, Twin
     from circuitprobe.types import Estimate
 
+ROUNDING = 1e-9
 MOST_OF_THE_EFFECT = 0.6
 MOST_NAMED = 3
 MOST_SENTENCES = 5
@@ -22,7 +23,7 @@ NEAR_TIE = 1.05
 TELLING = {
     "ces": "CES",
     "specificity": "specificity",
-    "fgd": "FGD",
+    "fgd_adjusted": "FGD above chance",
     "modularity": "modularity",
 }
 
@@ -31,7 +32,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """A figure of a few significant digits; a dash for an undefined one."""
     if value is None:
         return "-"
-    if value != 0 and (abs(value) >= 10**5 or abs(value) < 10**-4):
+    if abs(value) < ROUNDING:
+        return "0"
+    if abs(value) >= 10**5 or abs(value) < 10**-4:
         return f"{value:.1e}"
     return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{max(0, digits - len(str(int(abs(value)))))}f}"
 
@@ -133,6 +136,7 @@ def audit_warnings(
         )
     if data.rows_audited < FEW_ROWS:
         found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
+    found += _below_chance_warnings(data, reconstruction)
     found += _encoding_warnings(data)
     found += _twin_warnings(scores, twin)
     if not scores.modularity_by_layer:
@@ -142,7 +146,7 @@ def audit_warnings(
         found.append(
             (
                 "missing_values",
-                f"values missing or unseen in {len(missing)} columns: {'; '.join(missing[:4])}{_more(missing, 4)}",
+                f"values missing or unseen in {counted(len(missing), 'column')}: {'; '.join(missing[:4])}{_more(missing, 4)}",
             )
         )
     constant = [entry.name for entry in data.left_out if entry.reason.startswith("constant")]
@@ -151,6 +155,35 @@ def audit_warnings(
             ("constant_columns", f"left out because they do not vary: {', '.join(constant[:6])}{_more(constant, 6)}")
         )
     return tuple(AuditWarning(code=code, message=message) for code, message in found)
+
+
+def _below_chance_warnings(data: DataReport, reconstruction: Reconstruction) -> list[tuple[str, str]]:
+    """Columns that come back worse than by chance: a model does not do that unless it knew them in another coding."""
+    suspects = []
+    for name, entry in reconstruction.features.items():
+        shown = entry.r2 or entry.accuracy
+        chance = 0.0 if entry.r2 is not None else shown.null if shown is not None else None
+        if shown is not None and shown.high is not None and chance is not None and shown.high < chance:
+            suspects.append(name)
+    if not suspects:
+        return []
+    cause = (
+        "their scaling"
+        if data.scaling is None
+        else "their scaling, the order of their categories, or the order of the columns"
+    )
+    return [
+        (
+            "worse_than_chance",
+            f"{joined(suspects[:6])}{_more(suspects, 6)} {'comes' if len(suspects) == 1 else 'come'} back worse than by chance: "
+            f"the model was probably trained on another coding ({cause}); a schema file (--schema) says which",
+        )
+    ]
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 column``, ``3 columns``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _more(names: Sequence[str], shown: int) -> str:

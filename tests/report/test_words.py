@@ -152,3 +152,28 @@ def test_the_printed_report_keeps_to_the_width_and_shows_every_part(width: int) 
     flat = text.replace("\n", " ")
     for part in ("Scores", "Latents", "Effect of each", "Reconstruction", "What was audited", "modularity", "z1"):
         assert part in flat
+
+
+def test_column_in_another_coding_than_the_models_is_warned_of() -> None:
+    """A decoder that gives back -age: worse than the mean, which no training brings about."""
+    model = Linear([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [[-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
+    report = cp.audit(model, table().to_numpy(), twin=False, **FAST)
+    (warning,) = [warning for warning in report.warnings if warning.code == "worse_than_chance"]
+    assert warning.message.startswith("x0 comes back worse than by chance")
+    fine = cp.audit(Linear([[1.0, 0, 0]], [[1.0], [0.0], [0.0]]), table().to_numpy(), twin=False, **FAST)
+    assert "worse_than_chance" not in {warning.code for warning in fine.warnings}
+
+
+def test_callers_values_go_for_the_twin_too() -> None:
+    """A parameter-free decoder: the twin differs in nothing, so that with the same values every score is the same."""
+
+    class Fixed(nn.Module):
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x[:, :2], torch.full((len(x), 2), -2.0)
+
+        def decode(self, z: Tensor) -> Tensor:
+            return torch.cat([z, z[:, :1] * z[:, 1:]], 1)
+
+    values = np.array([[-1.0, 0.0, 2.0], [0.3, 0.2, 0.1]])
+    report = cp.audit(Fixed(), table().to_numpy(), values=values, **FAST)
+    assert report.twin.scores == report.scores

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.adapters.data.near_names import listed
 from circuitprobe.errors import DataError
-from circuitprobe.types import Column, ColumnKind, Table, TableEncoding
+from circuitprobe.types import Column, ColumnKind, FeatureKind, Table, TableEncoding
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,7 +29,9 @@ def no_encoding_fits(table: Table, encodings: list[TableEncoding], width: int, e
     widths = sorted({encoding.width for encoding in encodings})
     shown = " or ".join(str(each) for each in widths[:6])
     seen = f"The columns of {table.source} make {shown} dimensions, the model takes {width}:\n"
-    hints = [*_hints_to_remove(encodings, width), *_hints_to_add(table, encodings, width, exclude)]
+    hints = _hints_of_dropped_categories(encodings, width)
+    if not hints:
+        hints = [*_hints_to_remove(encodings, width), *_hints_to_add(table, encodings, width, exclude)]
     hints.append(
         "write a schema file (--schema) that says what each column was to the model, such as\n"
         '    [columns.NAME]\n    kind = "categorical"   # numeric | binary | categorical | ignore'
@@ -61,6 +63,19 @@ def _side_by_side(table: Table, plainest: TableEncoding, width: int, exclude: Co
     return "\n".join(lines)
 
 
+def _hints_of_dropped_categories(encodings: list[TableEncoding], width: int) -> list[str]:
+    """One dimension fewer per one-hot block: dropping the target instead would fit by accident and mix the columns up."""
+    for encoding in encodings:
+        blocks = [column.name for column in encoding.columns if column.kind is FeatureKind.CATEGORICAL]
+        if blocks and encoding.width - len(blocks) == width:
+            return [
+                f"with one dimension fewer for each of {listed(blocks, 8)} it would fit (get_dummies with drop_first=True?); "
+                "that coding is not read from a table: encode the rows as in training and audit the array in Python, "
+                "cp.audit(model, x)"
+            ]
+    return []
+
+
 def _hints_to_remove(encodings: list[TableEncoding], width: int) -> list[str]:
     fits = dict.fromkeys(
         column.name for encoding in encodings for column in encoding.columns if encoding.width - column.width == width
@@ -73,7 +88,10 @@ def _hints_to_remove(encodings: list[TableEncoding], width: int) -> list[str]:
     likely = next((name for name in (order[-1], order[0]) if name in fits), names[-1])
     if len(names) == 1:
         return [f"without {likely!r} it would fit; if that is the target: --target {_shell(likely)}"]
-    return [f"without one of {listed(names, 8)} it would fit; if one of them is the target: --target {_shell(likely)}"]
+    return [
+        f"without one of {listed(names, 8)} it would fit; if one of them is what the model was not trained on: "
+        f"--target {_shell(likely)} (or the one it is)"
+    ]
 
 
 def _hints_to_add(table: Table, encodings: list[TableEncoding], width: int, exclude: Collection[str]) -> list[str]:

@@ -36,6 +36,11 @@ class FileFacts:
 
 # what torch's own weights-only loading accepts, apart from plain containers
 _HARMLESS = ("torch.", "torch._utils.", "collections.OrderedDict", "_codecs.encode", "numpy.")
+_CONTAINERS = frozenset(
+    f"{module}.{name}"
+    for module in ("__builtin__", "builtins")
+    for name in ("set", "frozenset", "list", "dict", "tuple")
+)
 
 
 def look(path: Path) -> FileFacts:
@@ -148,7 +153,9 @@ def scan_pickle(content: bytes) -> tuple[str, ...]:
 
 
 def foreign(imports: tuple[str, ...]) -> tuple[str, ...]:
-    """Those imports that are more than tensors and containers, the telling ones first."""
-    return tuple(
-        name for name in imports if not name.startswith(_HARMLESS) or name.startswith(("torch.nn.", "torch.hub"))
-    )
+    """Those imports that are more than tensors and containers."""
+
+    def harmless(name: str) -> bool:
+        return name in _CONTAINERS or (name.startswith(_HARMLESS) and not name.startswith(("torch.nn.", "torch.hub")))
+
+    return tuple(name for name in imports if not harmless(name))

@@ -15,8 +15,8 @@ def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
     """A copy of the model whose weights were drawn anew; the model itself is not touched.
 
     Each module that defines ``reset_parameters`` runs it, in the order of ``modules()``, after
-    ``torch.manual_seed(seed)``. Parameters of modules that do not define it are drawn from N(0, their own variance). The
-    global generator is left as it was.
+    ``torch.manual_seed(seed)``; then parameters of modules that do not define it are drawn from N(0, mean of their
+    squares), in the same order. The global generator is left as it was.
 
     Args:
         vae: the audited model.
@@ -32,23 +32,27 @@ def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
     devices = [vae.device] if vae.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(seed)
-        redrawn = [name or "model" for name, module in twin.named_modules() if _redraw(module)]
-    how = "every module's reset_parameters"
-    if redrawn:
-        how += f"; drawn from N(0, own variance): {', '.join(redrawn[:5])}" + (
-            f" and {len(redrawn) - 5} more" if len(redrawn) > 5 else ""
-        )
-    return replace(vae, model=twin), how
+        reset = [name for name, module in twin.named_modules() if _reset(module)]
+        others = [(name or "model", module) for name, module in twin.named_modules() if name not in reset]
+        redrawn = [name for name, module in others if _redraw(module)]
+    known = f"reset_parameters of {len(reset)} modules" if reset else ""
+    drawn = f"drawn from N(0, mean of their squares): {', '.join(redrawn[:5])}" if redrawn else ""
+    more = f" and {len(redrawn) - 5} more" if len(redrawn) > 5 else ""
+    return replace(vae, model=twin), "; ".join(part for part in (known, drawn + more) if part)
+
+
+def _reset(module: nn.Module) -> bool:
+    """Let a module draw its own parameters anew; False where it does not know how to."""
+    reset = getattr(module, "reset_parameters", None)
+    if not callable(reset) or isinstance(module, torch.jit.ScriptModule):
+        return False
+    reset()
+    return True
 
 
 def _redraw(module: nn.Module) -> bool:
-    """Draw one module's own parameters anew; True where it did not know how to itself."""
-    reset = getattr(module, "reset_parameters", None)
+    """Draw a module's own parameters from N(0, mean of their squares); False where it has none."""
     own = list(module.parameters(recurse=False))
-    if callable(reset) and not isinstance(module, torch.jit.ScriptModule):
-        reset()
-        return False
     for parameter in own:
-        spread = float(parameter.std()) if parameter.numel() > 1 else float(parameter.abs().mean())
-        parameter.normal_(0.0, spread)
+        parameter.normal_(0.0, float(parameter.square().mean().sqrt()))
     return bool(own)

@@ -141,3 +141,15 @@ def test_many_columns_are_cut_short() -> None:
     error = mismatch(7, exclude=(), frame=frame)
     assert "and 270 more columns" in error.seen
     assert len(str(error).splitlines()) < 50
+
+
+def test_a_dropped_category_per_block_is_named_before_any_column_is_suspected_of_being_the_target() -> None:
+    """city 3 + grade 3 + height 1 = 7 dimensions; with one category dropped per block 5; without a column 4 or 6."""
+    frame = pd.DataFrame(
+        {"height": np.arange(30) * 1.5, "city": ["Rome", "Oslo", "Bonn"] * 10, "grade": ["low", "mid", "high"] * 10}
+    )
+    frame["noise"] = np.random.default_rng(0).normal(size=30)
+    with pytest.raises(DataError) as caught:
+        candidate_encodings(read_table(frame), width=6)
+    assert "drop_first=True" in caught.value.fix
+    assert "--target" not in caught.value.fix

@@ -7,7 +7,7 @@ import styles
 import torch
 from torch import nn
 
-from circuitprobe.adapters.models import ModelSpec, input_width, wrap
+from circuitprobe.adapters.models import ModelSpec, fresh_twin, input_width, wrap
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.types import Posterior
 
@@ -144,3 +144,33 @@ def test_spec_files_are_checked(tmp_path: object, text: str, message: str) -> No
         ModelSpec.load(path)
     with pytest.raises(ModelError, match="cannot read"):
         ModelSpec.load(tmp_path / "none.toml")  # type: ignore[operator]
+
+
+def test_twin_is_fresh_documented_and_leaves_the_model_alone() -> None:
+    model = nn.Module()
+    model.linear, model.free = nn.Linear(3, 2), nn.Parameter(torch.tensor([3.0, -4.0]))
+    model.encode, model.decode = lambda x: (x, x), lambda z: z
+    vae = wrap(model, encode=lambda m, x: (x, x), decode=lambda m, z: z)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    twin, how = fresh_twin(vae, 7)
+    assert twin is not None
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    torch.manual_seed(7)
+    expected_linear = nn.Linear(3, 2)
+    expected_free = torch.empty(2).normal_(0.0, 12.5**0.5)
+    torch.set_rng_state(state)
+    assert torch.equal(twin.model.linear.weight, expected_linear.weight)
+    assert torch.equal(twin.model.free, expected_free)
+    assert how == "reset_parameters of 1 modules; drawn from N(0, mean of their squares): model"
+
+
+def test_model_that_cannot_be_copied_has_no_twin() -> None:
+    class Unique(styles.TupleStyle):
+        def __deepcopy__(self, memo: object) -> None:
+            raise TypeError("only one of me")
+
+    twin, how = fresh_twin(wrap(Unique()), 0)
+    assert twin is None
+    assert how == "no twin: the model cannot be copied (TypeError: only one of me)"
