@@ -144,7 +144,7 @@ def test_many_columns_are_cut_short() -> None:
 
 
 def test_a_dropped_category_per_block_is_named_before_any_column_is_suspected_of_being_the_target() -> None:
-    """city 3 + grade 3 + height 1 = 7 dimensions; with one category dropped per block 5; without a column 4 or 6."""
+    """Two numeric columns and two blocks of 3 make 8 dimensions, with one category dropped per block 6."""
     frame = pd.DataFrame(
         {"height": np.arange(30) * 1.5, "city": ["Rome", "Oslo", "Bonn"] * 10, "grade": ["low", "mid", "high"] * 10}
     )
