@@ -87,28 +87,30 @@ def _measure(source: Measured, function: Callable[..., FloatArray], *others: Mea
 
 
 def _run(setting: LevelSetting, tick: Tick) -> _Rows:
-    runs: list[dict[str, Measured]] = []
-    layers: list[list[Measured]] = []
+    per_latent: list[list[Measured]] = []
     for i in range(len(setting.points)):
         run = perturb(setting.vae, setting.base, setting.readout, i, setting.points[i])
         prior = perturb(setting.vae, setting.base, setting.readout, i, setting.prior_points[i], profiles=False)
-        columns = {
-            "effects": run.change,
-            "ces": run.strength,
-            "ces_prior": prior.strength,
-            "support": _inside(setting, i, setting.points[i]),
-            "support_prior": _inside(setting, i, setting.prior_points[i]),
-        }
-        runs.append({name: _over_rows(setting, values) for name, values in columns.items()})
-        layers.append([_over_rows(setting, part) for part in _alive(run)])
+        scalars = [
+            run.strength,
+            prior.strength,
+            _inside(setting, i, setting.points[i]),
+            _inside(setting, i, setting.prior_points[i]),
+        ]
+        per_latent.append(_over_rows(setting, [run.change, *(column[:, None] for column in scalars), *_alive(run)]))
         tick()
-    joined = {name: _stack([run[name] for run in runs]) for name in runs[0]}
-    profiles = tuple(_stack([latent[number] for latent in layers]) for number in range(len(layers[0])))
-    return _Rows(**joined, profiles=profiles)
+    effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
+    ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest[:4])
+    return _Rows(effects, ces, ces_prior, support, support_prior, tuple(rest[4:]))
 
 
-def _over_rows(setting: LevelSetting, values: FloatArray) -> Measured:
-    return Measured(np.asarray(values.mean(axis=0)), setting.resampler.means(values))
+def _over_rows(setting: LevelSetting, parts: list[FloatArray]) -> list[Measured]:
+    """Means over rows of arrays (rows, columns), on all rows and on each resample; the resamples are drawn once."""
+    joined = np.concatenate(parts, axis=1)
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    values = np.split(joined.mean(axis=0), ends)
+    resampled = np.split(setting.resampler.means(joined), ends, axis=1)
+    return [Measured(value, sample) for value, sample in zip(values, resampled, strict=True)]
 
 
 def _stack(parts: list[Measured]) -> Measured:
@@ -133,12 +135,10 @@ def _inside(setting: LevelSetting, latent: int, points: FloatArray) -> FloatArra
 def _activity(setting: LevelSetting) -> tuple[Measured, Measured, npt.NDArray[np.bool_]]:
     """KL and scale of every latent, and which are active."""
     mean, log_var = setting.base.mean, setting.base.log_var
-    kl = _over_rows(setting, kl_to_prior(mean, log_var))
     variance = np.zeros_like(mean) if log_var is None else np.exp(log_var)
-    moments = _over_rows(setting, np.stack([mean, mean**2, variance], axis=1))
-    scale_resampled = np.sqrt(
-        np.maximum(moments.resampled[:, 1] - moments.resampled[:, 0] ** 2 + moments.resampled[:, 2], 0.0)
-    )
+    kl, *moments = _over_rows(setting, [kl_to_prior(mean, log_var), mean, mean**2, variance])
+    first, second, within = (moment.resampled for moment in moments)
+    scale_resampled = np.sqrt(np.maximum(second - first**2 + within, 0.0))
     scale = Measured(latent_scales(mean, log_var), scale_resampled)
     active = kl.value > ACTIVE_NATS if log_var is not None else np.ptp(mean, axis=0) > 0
     return kl, scale, active

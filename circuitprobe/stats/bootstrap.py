@@ -14,10 +14,15 @@ from circuitprobe.stats.draws import Stream, generator
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from circuitprobe.types import FloatArray
+
+    _Counts = npt.NDArray[np.unsignedinteger]
 
 CONFIDENCE = 0.95
 _BLOCK_BYTES = 32 * 2**20
+_KEPT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -54,23 +59,24 @@ class Resampler:
         yield from self._blocks()
 
     def _blocks(self) -> Iterator[tuple[int, FloatArray]]:
-        if self.resamples * self.n * 8 <= 2 * _BLOCK_BYTES:
-            yield 0, self._all
-        else:
-            yield from self._drawn()
+        """Weights in blocks of bounded size; the counts behind them are kept where they are small enough."""
+        kept = self.resamples * self.n <= _KEPT_BYTES
+        for start, counts in self._kept if kept else self._drawn():
+            yield start, counts / self.n
 
     @cached_property
-    def _all(self) -> FloatArray:
-        return np.concatenate([weights for _, weights in self._drawn()])
+    def _kept(self) -> list[tuple[int, _Counts]]:
+        return list(self._drawn())
 
-    def _drawn(self) -> Iterator[tuple[int, FloatArray]]:
+    def _drawn(self) -> Iterator[tuple[int, _Counts]]:
         rng = generator(self.seed, Stream.BOOTSTRAP)
         block = max(1, _BLOCK_BYTES // (self.n * 8))
         for start in range(0, self.resamples, block):
             size = min(block, self.resamples - start)
             drawn = rng.integers(0, self.n, size=(size, self.n)) + np.arange(size)[:, None] * self.n
             counts = np.bincount(drawn.reshape(-1), minlength=size * self.n).reshape(size, self.n)
-            yield start, counts / self.n
+            # no row is drawn 256 times unless there are so few that a wider type costs nothing
+            yield start, counts.astype(np.uint8 if counts.max() < 256 else np.uint32)
 
 
 def estimate(value: float, resampled: FloatArray, n: int, null: float | None = None) -> Estimate:
