@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from circuitprobe import __version__
 from circuitprobe.adapters.data import TableSchema
-from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, wrap
+from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, runs_the_models_weights, wrap
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.fitting import DataOptions, Fitted, fit
 from circuitprobe.fitting.describe import data_report, level_statuses, model_report
@@ -156,8 +156,8 @@ def _check(*, seed: int, **counts: int | None) -> None:
             raise UsageError(
                 f"{name} = {count}", expected=f"{name} of at least {least[name]}", fix=f"{name} = {least[name]} or more"
             )
-    if seed < 0:
-        raise UsageError(f"seed = {seed}", expected="a seed of 0 or more", fix="seed = 0")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed = {seed}", expected="a seed from 0 to 4294967295", fix="seed = 0")
 
 
 def _setting(vae: ProbedVAE, fitted: Fitted, chunk: int | None, draws: dict[str, Any]) -> LevelSetting:
@@ -173,6 +173,9 @@ def _twin(fitted: Fitted, chunk: int | None, draws: dict[str, Any], seed: int, s
     if twin is None:
         return Twin(how=how, scores=None, mse=None)
     try:
+        if runs_the_models_weights(fitted.vae, twin, fitted.vae.to_input(fitted.data.x[:64])):
+            reason = "no twin: with fresh weights the output is the same; encode and decode must use the module they are given"
+            return Twin(how=reason, scores=None, mse=None)
         setting = _setting(twin, fitted, chunk, draws)
         with show.phase("auditing an untrained twin", len(setting.points)) as tick:
             scores = latent_level(setting, tick).scores

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from circuitprobe import __version__
-from circuitprobe.shell import guarded
 
 app = typer.Typer(
     name="circuitprobe",
@@ -25,7 +23,7 @@ Data = Annotated[
     str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0)]
+Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
 Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
@@ -69,12 +67,12 @@ def audit(
     from circuitprobe.auditing import audit as run
     from circuitprobe.loading import load
     from circuitprobe.report.files import check_writable
-    from circuitprobe.report.progress import progress_display
+    from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
 
     if json is not None:
-        check_writable(json)
-    with progress_display(quiet=quiet) as progress:
+        check_writable(json, (model, data, groups, schema, spec))
+    with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
         vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
         report = run(
             vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, chunk=chunk, progress=progress
@@ -133,9 +131,4 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        write_atomically(out, text)
-
-
-def main() -> None:
-    """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
-    sys.exit(guarded(app))
+        write_atomically(out, lambda handle: handle.write(text.encode("utf-8")))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model, wrap
+from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model, resolve_device, wrap
 from circuitprobe.reference_models.checkpoint import FORMAT, rebuild
 
 
@@ -38,27 +38,6 @@ def load(
     return load_model(
         path, LoadOptions(factory, chosen, trust_pickle, resolve_device(device)), {FORMAT: _reference_model}
     )
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` made definite, and a device that is not there refused.
-
-    Raises:
-        UsageError: torch knows no such device or it is not on this machine.
-    """
-    import torch
-
-    from circuitprobe.errors import UsageError
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {device!r} cannot be used here", expected="cpu, auto, or a GPU that torch sees", fix="--device cpu"
-        ) from error
-    return device
 
 
 def _reference_model(payload: Mapping[str, Any], source: str) -> ProbedVAE:

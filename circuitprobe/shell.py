@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import traceback
 from collections.abc import Callable
 
-import click
-
 from circuitprobe.errors import CircuitProbeError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
+    try:
+        from circuitprobe.cli import app
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    sys.exit(guarded(app))
 
 
 def guarded(app: Callable[..., object]) -> int:
@@ -27,37 +35,49 @@ def guarded(app: Callable[..., object]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="circuitprobe")
+        sys.stdout.flush()
     except CircuitProbeError as error:
-        return _tell(error)
-    except click.exceptions.Abort:
-        return _interrupted()
+        sys.stderr.write(f"circuitprobe: {error}\n")
+        return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
-    except click.ClickException as error:
-        error.show()
-        return EXIT_ERROR
-    except BrokenPipeError:
-        # what Python still holds for the closed pipe must not raise again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        return _output_failed(error)
     except MemoryError:
         sys.stderr.write("circuitprobe: out of memory\n  try:      fewer rows (--rows 512) or a smaller --chunk\n")
         return EXIT_ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence: a defect of ours is told as one
-        return _defect(error)
+        return _usage(error) if hasattr(error, "format_message") else _defect(error)
     # typer turns ctrl-C into the exit code without a word
     return _interrupted() if code == EXIT_INTERRUPTED else code if isinstance(code, int) else 0
 
 
-def _tell(error: CircuitProbeError) -> int:
-    sys.stderr.write(f"circuitprobe: {error}\n")
-    return error.exit_code
+def _usage(error: Exception) -> int:
+    """Typer's own errors; their class has moved between its versions, what they can do has not."""
+    error.show()  # type: ignore[attr-defined]
+    return EXIT_ERROR
 
 
 def _interrupted() -> int:
-    sys.stderr.write("circuitprobe: interrupted; nothing was written\n")
+    sys.stderr.write("circuitprobe: interrupted\n")
     return EXIT_INTERRUPTED
+
+
+def _output_failed(error: OSError) -> int:
+    """Standard output cannot be written to: its reader has left, or its disk is full."""
+    # what Python still holds for it must not raise again at exit
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    if error.errno not in {errno.ENOSPC, errno.EIO, errno.EBADF}:
+        return _defect(error)
+    sys.stderr.write(
+        f"circuitprobe: cannot write standard output: {error.strerror}\n"
+        "  expected: a terminal, file or pipe with room\n"
+        "  try:      --json FILE --quiet\n"
+    )
+    return EXIT_ERROR
 
 
 def _defect(error: Exception) -> int:

@@ -256,3 +256,92 @@ def test_reading_is_told_of_and_interruptible(csv: Path, checkpoint: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         cp.audit(vae, csv, progress=Interrupting("reading rows", KeyboardInterrupt), **FAST)
     assert trace(vae.model) == before
+
+
+class InPlace(Net):
+    """Halves that change what they are given, and their own weights."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return super().encode(x.clamp_(-2, 2))
+
+    def decode(self, z: Tensor) -> Tensor:
+        z *= 1.5
+        self.dec[0].weight.mul_(1.0001)
+        self.dec[0].weight.mul_(1 / 1.0001)
+        torch.set_default_dtype(torch.float64)
+        return super().decode(z)
+
+
+class NotInPlace(Net):
+    """The same without touching anything."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return super().encode(x.clamp(-2, 2))
+
+    def decode(self, z: Tensor) -> Tensor:
+        return super().decode(z * 1.5)
+
+
+def test_steps_in_place_change_neither_figures_nor_rows_nor_weights() -> None:
+    torch.manual_seed(0)
+    changing = InPlace().double()
+    with torch.no_grad():
+        changing.dec[0].bias.zero_()
+    plain = NotInPlace().double()
+    plain.load_state_dict(changing.state_dict())
+    x = torch.tensor(3 * rows())
+    kept = x.clone()
+    before = trace(changing)
+    audited = cp.audit(changing, x, twin=False, **FAST)
+    alone = cp.interventions.latents(changing, x)
+    assert trace(changing) == before
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.equal(x, kept)
+    expected = cp.audit(plain, x, twin=False, **FAST)
+    for latent, other in zip(audited.latents, expected.latents, strict=True):
+        assert latent.ces.value == pytest.approx(other.ces.value, rel=1e-2)
+    assert np.allclose(alone.ces, [latent.ces.value for latent in audited.latents], rtol=1e-2)
+
+
+def test_what_a_model_raises_is_told_as_the_models() -> None:
+    class Odd(Net):
+        def decode(self, z: Tensor) -> Tensor:
+            raise AssertionError("wrong code")
+
+    with pytest.raises(cp.ModelError, match=r"decode failed on input of shape .*AssertionError: wrong code"):
+        cp.audit(Odd(), rows(), **FAST)
+
+    class Leaving(Net):
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            sys.exit(3)
+
+    with pytest.raises(cp.ModelError, match="SystemExit"):
+        cp.audit(Leaving(), rows(), **FAST)
+    with pytest.raises(cp.ModelError, match="meta device"):
+        cp.audit(Net().to("meta"), rows(), **FAST)
+
+
+def test_a_decoder_that_breaks_off_its_support_is_told_with_the_value() -> None:
+    class Narrow(Net):
+        def decode(self, z: Tensor) -> Tensor:
+            return torch.where(z.abs().amax(1, keepdim=True) > 2.5, torch.nan, 1.0) * super().decode(z)
+
+    torch.manual_seed(0)
+    with pytest.raises(cp.ModelError, match=r"decode at z\d = -?3 gives nan"):
+        cp.audit(Narrow(), rows(), **FAST)
+
+
+def test_numbers_beyond_squaring_are_refused_by_name() -> None:
+    x = rows()
+    x[:, 2] *= 1e30
+    with pytest.raises(cp.DataError, match="'x2' of array reaches"):
+        cp.audit(Net().double(), x, **FAST)
+
+
+def test_a_users_file_named_like_a_benchmark_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["alcohol", "density", "pH", "quality"])
+    frame.to_csv("wine_quality", index=False)
+    report = cp.audit(Net(), "wine_quality", twin=False, **FAST)
+    assert [feature.name for feature in report.data.features] == ["alcohol", "density", "pH", "quality"]
+    assert report.data.groups_from == "clustered"

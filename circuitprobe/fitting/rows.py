@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitprobe.adapters.benchmarks import BENCHMARKS, Benchmark, benchmark
+from circuitprobe.adapters.benchmarks import Benchmark, named_benchmark
 from circuitprobe.adapters.data import (
     ColumnSchema,
     TableSchema,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from circuitprobe.types import FloatArray
+
+
+LARGEST = 1e18
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def fit(
         return _fit_array(vae, source, options)
     schema = options.schema if vae.encoding is None else encoding_schema(vae.encoding).merged(options.schema)
     table = read_table(source, rows=options.rows, seed=options.seed, schema=schema, progress=tick)
-    known = benchmark(source) if isinstance(source, str) and source in BENCHMARKS and table.source == source else None
+    known = named_benchmark(source)
     target = options.target or (options.schema.target if options.schema else None)
     _check_target(table, target)
     exclude = {name for name in (target, vae.target, *(known.not_features if known else ())) if name}
@@ -193,11 +196,24 @@ def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float
     return float(errors.mean() / constant.mean())
 
 
+def _check_magnitudes(x: FloatArray, features: Sequence[Feature], source: str) -> None:
+    """Refuse numbers whose squares no float32 holds; standard deviations and effects would be infinite."""
+    for feature in features:
+        largest = float(np.abs(x[:, feature.dims[0]]).max())
+        if feature.kind is FeatureKind.NUMERIC and largest > LARGEST:
+            raise DataError(
+                f"column {feature.name!r} of {source} reaches {largest:.3g} in the model's space",
+                expected=f"numbers below {LARGEST:.0e}",
+                fix="rescale the column, or declare how it was scaled in training (--schema)",
+            )
+
+
 def _constant(x: FloatArray, feature: Feature) -> bool:
     return feature.kind is FeatureKind.NUMERIC and float(np.ptp(x[:, feature.dims[0]])) == 0.0
 
 
 def _without_constants(data: AuditData) -> AuditData:
+    _check_magnitudes(data.x, data.features, data.source)
     constant = [feature.name for feature in data.features if _constant(data.x, feature)]
     kept = tuple(feature for feature in data.features if feature.name not in constant)
     if not kept:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from circuitprobe.types import FloatArray
 
 
+PROFILE_BYTES = 64 * 2**20
+
+
 @dataclass(frozen=True)
 class Measured:
     """A quantity on all rows and on each resample.
@@ -35,7 +38,7 @@ class Measured:
     """
 
     value: FloatArray
-    resampled: FloatArray
+    resampled: npt.NDArray[np.floating]
 
     def at(self, *index: int) -> tuple[float, FloatArray]:
         """One number with its resamples, for ``estimate``."""
@@ -88,6 +91,7 @@ def _measure(source: Measured, function: Callable[..., FloatArray], *others: Mea
 
 def _run(setting: LevelSetting, tick: Tick) -> _Rows:
     per_latent: list[list[Measured]] = []
+    profiles: list[Measured] = []
     for i in range(len(setting.points)):
         run = perturb(setting.vae, setting.base, setting.readout, i, setting.points[i])
         prior = perturb(setting.vae, setting.base, setting.readout, i, setting.prior_points[i], profiles=False)
@@ -97,11 +101,22 @@ def _run(setting: LevelSetting, tick: Tick) -> _Rows:
             _inside(setting, i, setting.points[i]),
             _inside(setting, i, setting.prior_points[i]),
         ]
-        per_latent.append(_over_rows(setting, [run.change, *(column[:, None] for column in scalars), *_alive(run)]))
+        columns = [run.change, *(column[:, None] for column in scalars), *_alive(run)]
+        effects, ces, ces_prior, support, support_prior, *layers = _over_rows(setting, columns)
+        per_latent.append([effects, ces, ces_prior, support, support_prior])
+        profiles = profiles or [_room(len(setting.points), layer) for layer in layers]
+        for room, layer in zip(profiles, layers, strict=True):
+            room.value[i], room.resampled[:, i] = layer.value, layer.resampled
         tick()
     effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
-    ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest[:4])
-    return _Rows(effects, ces, ces_prior, support, support_prior, tuple(rest[4:]))
+    ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest)
+    return _Rows(effects, ces, ces_prior, support, support_prior, tuple(profiles))
+
+
+def _room(latents: int, layer: Measured) -> Measured:
+    """Space for one layer's profiles of all latents; resampled ones in single precision, they only bound an interval."""
+    resamples, units = layer.resampled.shape
+    return Measured(np.empty((latents, units)), np.empty((resamples, latents, units), dtype=np.float32))
 
 
 def _over_rows(setting: LevelSetting, parts: list[FloatArray]) -> list[Measured]:
@@ -233,13 +248,17 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
 
 
 def _modularity(n: int, layers: list[Measured], active: npt.NDArray[np.bool_]) -> Estimate:
+    """Modularity over the units of some layers; resamples are taken a few at a time, as profiles may be wide."""
     if not layers:
         return Estimate(None, None, None, n)
-    joined = Measured(
-        np.concatenate([part.value for part in layers], axis=-1),
-        np.concatenate([part.resampled for part in layers], axis=-1),
-    )
-    return estimate(*_measure(joined, lambda p: modularity(p, active)).at(), n)
+    value = float(modularity(np.concatenate([part.value for part in layers], axis=-1), active))
+    resamples = len(layers[0].resampled)
+    block = max(1, PROFILE_BYTES // max(1, 8 * sum(part.value.size for part in layers)))
+    parts = []
+    for start in range(0, resamples, block):
+        wide = [part.resampled[start : start + block].astype(np.float64) for part in layers]
+        parts.append(modularity(np.concatenate(wide, axis=-1), active))
+    return estimate(value, np.concatenate(parts), n)
 
 
 def _feature_group_null(setting: LevelSetting, measured: _Rows, r: Measured) -> tuple[float | None, float | None]:

@@ -35,16 +35,17 @@ _CONTAINERS = (
 def untouched(model: nn.Module) -> Iterator[None]:
     """Run a model in eval mode without gradients, and leave it and the random generators as they were.
 
-    Restored on every way out, also after an exception or ctrl-C: training flags, hooks, buffers (content and identity),
-    gradients flags, attributes that a forward left on its modules, and the states of torch's, numpy's and Python's
-    generators. Nested use is allowed.
+    Restored on every way out, also after an exception or ctrl-C: weights and buffers, training flags, hooks, gradient
+    flags, attributes that a forward left on its modules, torch's default dtype, and the states of torch's, numpy's and
+    Python's generators. Nested use is allowed. It holds one copy of the weights while it lasts.
     """
     modules = list(model.modules())
     scripted = isinstance(model, torch.jit.ScriptModule)
     attributes = [] if scripted else [_snapshot(module) for module in modules]
     training = [module.training for module in modules]
-    state = [(tensor, tensor.detach().clone()) for tensor in model.buffers()]
+    state = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    dtype = torch.get_default_dtype()
     generators = (torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002 - saved, never drawn from
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     try:
@@ -59,11 +60,12 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 module.training = flag
         with torch.no_grad():
             for tensor, content in state:
-                if not torch.equal(tensor, content):
+                if not tensor.is_meta and not torch.equal(tensor, content):
                     tensor.copy_(content)
         for parameter, required in flags:
             if parameter.requires_grad is not required:
                 parameter.requires_grad_(required)
+        torch.set_default_dtype(dtype)
         torch.set_rng_state(generators[0])
         np.random.set_state(generators[1])  # noqa: NPY002
         random.setstate(generators[2])

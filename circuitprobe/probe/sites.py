@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,11 +41,25 @@ def hidden_sites(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor
     """
     if isinstance(model, torch.jit.ScriptModule):
         return ()
-    with torch.enable_grad():
-        calls = _leaf_calls(model, decode, z.detach().clone().requires_grad_(True))
+    with torch.enable_grad(), _frozen(model):
+        # no leaf of autograd: a decoder may begin with a step in place
+        calls = _leaf_calls(model, decode, z.detach().clone().requires_grad_(True).clone())
         return tuple(
             call.site for call, readers in _layers(calls) if any(_depends(r.inputs, call.output) for r in readers)
         )
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Gradients reach activations only, so that a model may do to its weights what it does without gradients."""
+    required = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in required:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in required:
+            parameter.requires_grad_(True)
 
 
 def _layers(calls: list[_Call]) -> list[tuple[_Call, list[_Call]]]:
@@ -78,7 +92,7 @@ def _leaf_calls(model: nn.Module, decode: Callable[[Tensor], Tensor], z: Tensor)
 
     with ExitStack() as stack:
         for path, module in model.named_modules():
-            if path and not any(True for _ in module.children()):
+            if path and _is_leaf(path, module):
                 stack.callback(module.register_forward_hook(hook_for(path)).remove)
         decode(z)
     return calls
@@ -98,16 +112,27 @@ def _first_tensor(output: Any) -> tuple[tuple[int | str, ...], Tensor | None]:  
     return (), None
 
 
+def _is_leaf(path: str, module: nn.Module) -> bool:
+    """A module without parts of its own; what a parametrization (weight_norm, spectral_norm) adds is no part."""
+    parts = {name for name, _ in module.named_children()} - {"parametrizations"}
+    return not parts and "parametrizations" not in path.split(".")
+
+
+def _weights(module: nn.Module) -> list[Tensor]:
+    """A leaf's own weights, those included that a parametrization keeps for it."""
+    return list(module.parameters())
+
+
 def _mixes(module: nn.Module) -> bool:
     """Whether every output unit reads many input units: true of modules with a weight of two or more axes."""
-    return any(parameter.ndim >= 2 for parameter in module.parameters(recurse=False))
+    return any(parameter.ndim >= 2 for parameter in _weights(module))
 
 
 def _layer_output(block: list[_Call]) -> _Call:
     """The call whose output is the layer's, with the axis that its mixing module ``block[0]`` counts units on."""
     activations = [call for call in block if type(call.module).__module__ == "torch.nn.modules.activation"]
     activations = [call for call in activations if not _mixes(call.module)]
-    weighted = [call for call in block if any(True for _ in call.module.parameters(recurse=False))]
+    weighted = [call for call in block if _weights(call.module)]
     chosen = activations[-1] if activations else weighted[-1]
     shape = chosen.output.shape
     # channels of a convolution; the last axis of everything else

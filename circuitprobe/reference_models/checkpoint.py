@@ -13,16 +13,14 @@ The file is a torch archive of one dictionary of tensors, str, int, float, bool,
 from __future__ import annotations
 
 import io
-import os
-import secrets
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from circuitprobe.adapters.data import encoding_from_dict, encoding_to_dict
-from circuitprobe.errors import DataError, ModelError, UsageError
+from circuitprobe.errors import DataError, ModelError
 from circuitprobe.reference_models.architectures import ArchitectureConfig, blocks_of, build
+from circuitprobe.report.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,32 +54,6 @@ def to_payload(trained: TrainedModel) -> dict[str, object]:
     }
 
 
-def check_destination(path: Path) -> None:
-    """Make sure before hours of training that a file can be put there.
-
-    Raises:
-        UsageError: the folder is missing or cannot be written to, or the path is taken by something that is no file.
-    """
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"there is no folder {path.parent} to put {path.name} in",
-            expected="a folder that exists",
-            fix=f"`mkdir -p {path.parent}`, or another path with `--out`",
-        )
-    if path.exists() and not path.is_file():
-        raise UsageError(
-            f"{path} is {'a folder' if path.is_dir() else 'a device or pipe'}, no file that a model could replace",
-            expected="the path of a file, new or to be replaced",
-            fix=f"`--out {path / 'model.pt'}`" if path.is_dir() else "another path with `--out`",
-        )
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"the folder {path.parent} cannot be written to",
-            expected="a folder with write permission",
-            fix="another path with `--out`",
-        )
-
-
 def save_checkpoint(path: Path, trained: TrainedModel) -> None:
     """Write a checkpoint: whole or not at all, an older file of that name stays until the new one is complete.
 
@@ -92,27 +64,9 @@ def save_checkpoint(path: Path, trained: TrainedModel) -> None:
     Raises:
         UsageError: the file cannot be written (missing folder, no permission, full disk).
     """
-    check_destination(path)
     buffer = io.BytesIO()
     torch.save(to_payload(trained), buffer)
-    # Beside the destination, as a rename is atomic only within one file system; through a link to the file it names.
-    final = path.resolve()
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as handle:
-            handle.write(buffer.getbuffer())
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(final)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror or error} ({len(buffer.getbuffer()):,} bytes)",
-            expected="a folder with write permission and room for the file",
-            fix="free some room, or another path with `--out`",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    write_atomically(path, lambda handle: handle.write(buffer.getbuffer()))
 
 
 def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ def training_summary(trained: TrainedModel, data: str, out: str) -> str:
     """Three lines: what was trained, how well it ended, what to type next."""
     first, last = trained.log[0], trained.log[-1]
     config = trained.model.config
-    target = f" --target {trained.target}" if trained.target else ""
+    target = f" --target {shlex.quote(trained.target)}" if trained.target else ""
     left = [name for name in (*trained.ignored, trained.target) if name]
     return "\n".join(
         (
@@ -21,6 +22,6 @@ def training_summary(trained: TrainedModel, data: str, out: str) -> str:
             + (f", without {', '.join(dict.fromkeys(left))}" if left else ""),
             f"validation loss {first.validation:.2f} after epoch {first.epoch}, {last.validation:.2f} after epoch "
             f"{last.epoch} (negative ELBO, nats per row; {trained.validation_rows:,} rows held out)",
-            f"next: circuitprobe audit {out} {data}{target}",
+            f"next: circuitprobe audit {shlex.quote(out)} {shlex.quote(data)}{target}",
         )
     )

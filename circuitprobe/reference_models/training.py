@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from circuitprobe.adapters.data import TableSchema
+from circuitprobe.adapters.models import resolve_device
 from circuitprobe.errors import UsageError
 from circuitprobe.reference_models.architectures import ArchitectureConfig, TableVAE, blocks_of, build
-from circuitprobe.reference_models.checkpoint import check_destination, save_checkpoint
+from circuitprobe.reference_models.checkpoint import save_checkpoint
 from circuitprobe.reference_models.objectives import objective_for
 from circuitprobe.reference_models.training_loop import WARM_UP, EpochLosses, LoopSettings, fit
 from circuitprobe.reference_models.training_rows import TrainingRows, read_training_rows
+from circuitprobe.report.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,9 +123,9 @@ def train(
     objective = objective_for(arch, beta)
     _check_positive(epochs=epochs, steps=steps, latents=latents, batch=batch, lr=lr, rows=rows)
     _check_choices(epochs, steps, hidden)
-    place = _device(device)
+    place = torch.device(resolve_device(device))
     if out is not None:
-        check_destination(Path(out))
+        check_writable(out, [source] if isinstance(source, str | Path) else [])
     schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
     data = read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
     config = ArchitectureConfig(arch, latents, tuple(hidden), blocks_of(data.encoding))
@@ -214,18 +216,3 @@ def _check_choices(epochs: int | None, steps: int | None, hidden: tuple[int, ...
     if not hidden:
         raise UsageError("no hidden layer is given", expected="at least one", fix="hidden=(128, 128), the default")
     _check_positive(**{f"hidden[{i}]": units for i, units in enumerate(hidden)})
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(name)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0][:120]})",
-            expected="cpu, or an accelerator that this installation of torch supports",
-            fix="`--device cpu`",
-        ) from error
-    return place

@@ -125,7 +125,7 @@ class AuditReport(_Model):
             + "\n"
         )
         if path is not None:
-            write_atomically(path, text)
+            write_atomically(path, lambda handle: handle.write(text.encode("utf-8")))
         return text
 
     @classmethod

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from circuitprobe.report.words import plain
+
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
 
@@ -35,7 +37,7 @@ def heat_strip(report: AuditReport, width: int, *, unicode: bool = True) -> Text
     names = [feature.name for feature in report.data.features]
     total = {name: sum(latent.effects[name].value or 0.0 for latent in live) for name in names}
     kept = set(sorted(names, key=lambda name: -total[name])[:MOST_FEATURES])
-    label = min(max(len(name) for name in kept), max(8, width // 3))
+    label = min(max(len(plain(name)) for name in kept), max(8, width // 3))
     shown = live[: max(1, (width - label - 2) // CELL)]
     largest = max((latent.effects[name].value or 0.0) for latent in shown for name in kept)
     strip = Text(no_wrap=True, overflow="crop")
@@ -43,7 +45,8 @@ def heat_strip(report: AuditReport, width: int, *, unicode: bool = True) -> Text
     for name in names:
         if name not in kept:
             continue
-        short = name if len(name) <= label else name[: label - 1] + ("…" if unicode else ".")
+        shown_name = plain(name)
+        short = shown_name if len(shown_name) <= label else shown_name[: label - 1] + ("…" if unicode else ".")
         strip.append(f"{short:<{label}} ")
         for latent in shown:
             value = latent.effects[name].value or 0.0

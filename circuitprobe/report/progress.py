@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Protocol
 
 from rich.console import Console
@@ -44,6 +46,13 @@ def progress_display(*, quiet: bool = False) -> Iterator[BarProgress]:
     )
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         yield BarProgress(bars)
+
+
+@contextmanager
+def model_output_aside(*, quiet: bool = False) -> Iterator[None]:
+    """What a stranger's model prints goes to standard error, or nowhere, and never into the report."""
+    with redirect_stdout(io.StringIO() if quiet else sys.stderr):
+        yield
 
 
 class Losses(Protocol):

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from circuitprobe.report.heat import heat_strip
-from circuitprobe.report.words import drives, interval, number
+from circuitprobe.report.words import drives, interval, number, plain, short
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
@@ -93,7 +93,10 @@ def to_html(report: AuditReport) -> str:
 def _title(report: AuditReport) -> Text:
     model, data = report.model, report.data
     title = Text("circuitprobe audit  ", style="bold")
-    title.append(f"{model.source} ({model.class_name}, {model.latents} latents) on {data.source} ", style="bold cyan")
+    title.append(
+        f"{short(model.source)} ({model.class_name}, {model.latents} latents) on {short(data.source)} ",
+        style="bold cyan",
+    )
     title.append(
         f"({data.rows_audited:,} of {data.rows_total:,} rows, {len(data.features)} features, seed {report.settings.seed})"
     )
@@ -114,7 +117,7 @@ def _hanging(mark: str, text: str, style: str = "") -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(mark, style=style), Text(text, style=style))
+    grid.add_row(Text(mark, style=style), Text(plain(text), style=style))
     return grid
 
 
@@ -133,6 +136,11 @@ def _table(columns: Sequence[tuple[str, bool]]) -> Table:
 
 
 _PLUS_MINUS = {True: "±", False: "+-"}
+
+
+def _add(table: Table, *cells: str | Text, style: str = "") -> None:
+    """A row of cells taken literally: names from a user's table are no markup."""
+    table.add_row(*(Text(plain(cell)) if isinstance(cell, str) else cell for cell in cells), style=style)
 
 
 def _show(e: Estimate | None, width: int, *, unicode: bool) -> str:
@@ -155,11 +163,11 @@ def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
         twin = getattr(report.twin.scores, name).value if report.twin.scores else None
         row = [label, _show(own, width, unicode=unicode), "" if own.null is None else number(own.null), number(twin)]
         p = f", p = {number(report.scores.fgd_p)}" if name == "fgd_adjusted" and report.scores.fgd_p is not None else ""
-        table.add_row(*row, *([Text(meaning + p, style="dim")] if wide else []))
+        _add(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
     lower = [Text("reconstruction error; lower is better", style="dim")] if wide else []
-    table.add_row("MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *lower)
+    _add(table, "MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *lower)
     return table
 
 
@@ -168,7 +176,7 @@ def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
     columns = [("", False), ("CES", True), ("specificity", True), ("KL", True), ("on support", True), ("drives", False)]
     table = _table(columns if wide else [columns[0], columns[1], columns[3], columns[5]])
     for latent in sorted(report.latents, key=lambda x: (not x.active, -(x.ces.value or 0.0))):
-        named = ", ".join(f"{name} {share:.0%}" for name, share in drives(latent)) or "nothing"
+        named = ", ".join(f"{short(name)} {share:.0%}" for name, share in drives(latent)) or "nothing"
         cells = [latent.name, _show(latent.ces, width, unicode=unicode)]
         if wide:
             cells += [
@@ -178,7 +186,7 @@ def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
             ]
         else:
             cells += [number(latent.kl.value, 2)]
-        table.add_row(*cells, named if latent.active else f"inactive ({named})", style="" if latent.active else "dim")
+        _add(table, *cells, named if latent.active else f"inactive ({named})", style="" if latent.active else "dim")
     return table
 
 
@@ -195,7 +203,8 @@ def _reconstruction(report: AuditReport, width: int, *, unicode: bool) -> Table:
         shown = entry.r2 or entry.accuracy
         chance = 0.0 if entry.r2 is not None else shown.null if shown is not None else None
         weak = shown is not None and shown.value is not None and chance is not None and shown.value <= chance
-        table.add_row(
+        _add(
+            table,
             feature.name,
             _show(shown, width, unicode=unicode),
             number(chance),
@@ -217,15 +226,15 @@ def _facts(report: AuditReport) -> Table:
         best = next((entry for entry in data.encodings_tried if entry.chosen), None)
         by_place = "columns matched by place, as the model does not name them; "
         tried = f" ({by_place}{best.layout}; the best of {len(data.encodings_tried)} tried)" if best else ""
-        grid.add_row("scaling", f"{data.scaling.value}{tried}")
-    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in data.groups.items())
-    grid.add_row("groups", f"{groups} ({data.groups_from})")
+        _add(grid, "scaling", f"{data.scaling.value}{tried}")
+    groups = "; ".join(f"{short(name)}: {', '.join(map(short, members))}" for name, members in data.groups.items())
+    _add(grid, "groups", f"{groups} ({data.groups_from})")
     if data.left_out:
-        grid.add_row("left out", "; ".join(f"{entry.name} ({entry.reason})" for entry in data.left_out))
-    grid.add_row("twin", report.twin.how)
+        _add(grid, "left out", "; ".join(f"{short(entry.name)} ({entry.reason})" for entry in data.left_out))
+    _add(grid, "twin", report.twin.how)
     skipped = [f"{level.level} {level.name}" for level in report.levels if not level.run]
     if skipped:
         reasons = {level.reason for level in report.levels if level.reason}
-        grid.add_row("not run", f"level {', '.join(skipped)} ({'; '.join(sorted(reasons))})")
-    grid.add_row("intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
+        _add(grid, "not run", f"level {', '.join(skipped)} ({'; '.join(sorted(reasons))})")
+    _add(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
     return grid

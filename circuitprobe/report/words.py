@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from circuitprobe.types import Estimate
 
 ROUNDING = 1e-9
+LONGEST_NAME = 48
 MOST_OF_THE_EFFECT = 0.6
 MOST_NAMED = 3
 MOST_SENTENCES = 5
@@ -60,9 +61,20 @@ def drives(latent: LatentReport) -> list[tuple[str, float]]:
     return named
 
 
+def plain(text: str) -> str:
+    """Text without control characters: a column's name must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def short(name: str) -> str:
+    """A name of bounded length."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+
+
 def joined(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    shown = [short(name) for name in names]
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
 
 
 def drive_sentence(latent: LatentReport) -> str:
@@ -74,7 +86,7 @@ def drive_sentence(latent: LatentReport) -> str:
     share = sum(part for _, part in named)
     if share >= MOST_OF_THE_EFFECT:
         return f"{latent.name} drives {joined([name for name, _ in named])} ({share:.0%} of its effect; {strength})."
-    most = joined([f"{name} {part:.0%}" for name, part in named])
+    most = joined([f"{short(name)} {part:.0%}" for name, part in named])
     return f"{latent.name} moves many columns at once, most {most} ({strength})."
 
 

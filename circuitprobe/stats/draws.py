@@ -13,8 +13,6 @@ class Stream(IntEnum):
     ROWS = 1
     BOOTSTRAP = 2
     FEATURE_GROUPS = 3
-    FOLDS = 4
-    TWIN = 5
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

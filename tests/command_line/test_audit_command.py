@@ -104,7 +104,7 @@ def test_no_line_is_wider_than_the_terminal(
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
+    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False, **options
     )
@@ -118,7 +118,7 @@ def test_colour_only_for_terminals_and_ascii_where_that_is_all_there_is(checkpoi
 
 
 def test_reader_that_leaves_early_is_no_error(checkpoint: Path, csv: Path) -> None:
-    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
+    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", program, "audit", str(checkpoint), str(csv), *FAST],
         stdout=subprocess.PIPE,
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint: Path, csv: Path, tm
         "    import time; time.sleep(30)\n"
         "    return real(*a, **k)\n"
         "latent.perturb = slow\n"
-        "from circuitprobe.cli import main; main()"
+        "from circuitprobe.shell import main; main()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, "audit", str(checkpoint), str(csv), "--json", str(tmp_path / "a.json")],

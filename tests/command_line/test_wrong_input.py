@@ -78,6 +78,14 @@ class Stranger(nn.Module):
         return self.out(z)
 
 
+class Talkative(Stranger):
+    """A model that prints."""
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        print("encoding", len(x))  # noqa: T201 - the habit under test
+        return super().encode(x)
+
+
 def test_widths_that_do_not_fit_show_both_sides(command: Callable[..., Any], csv: Path, tmp_path: Path) -> None:
     torch.save(Stranger(9), tmp_path / "m.pt")
     done = command("audit", tmp_path / "m.pt", csv, "--trust-pickle")
@@ -153,12 +161,57 @@ def test_wrong_options(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--rows", "1"), ("--seed", "-1"), ("--chunk", "0"), ("--no-such-option",), ("--rows", "many")]
+    ("arguments", "word"),
+    [
+        (("--rows", "1"), "--rows"),
+        (("--seed", "-1"), "--seed"),
+        (("--seed", "5000000000"), "--seed"),
+        (("--chunk", "0"), "--chunk"),
+        (("--no-such-option",), "--no-such-option"),
+        (("--rows", "many"), "integer"),
+    ],
 )
-def test_usage_errors(command: Callable[..., Any], checkpoint: Path, csv: Path, arguments: tuple[str, ...]) -> None:
+def test_usage_errors(
+    command: Callable[..., Any], checkpoint: Path, csv: Path, arguments: tuple[str, ...], word: str
+) -> None:
     done = command("audit", checkpoint, csv, *arguments)
     assert done.code == 2
+    assert word in done.err
+    assert "internal error" not in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("nosuch",), ("audit",), ("train", "adult")])
+def test_incomplete_commands_are_usage_errors(command: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
+    assert done.code == 2
+    assert "internal error" not in done.err
+    assert "Usage" in done.err + done.out
+
+
+def test_output_never_replaces_input(command: Callable[..., Any], checkpoint: Path, csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(csv.read_bytes())
+    (tmp_path / "m.pt").write_bytes(checkpoint.read_bytes())
+    (tmp_path / "link.json").symlink_to(tmp_path / "t.csv")
+    for target in ("t.csv", "m.pt", "link.json"):
+        done = command("audit", tmp_path / "m.pt", tmp_path / "t.csv", "--json", tmp_path / target)
+        assert_refused(done, "read in the same run")
+    assert_refused(command("train", tmp_path / "t.csv", "--out", tmp_path / "t.csv"), "read in the same run")
+    assert (tmp_path / "t.csv").read_bytes() == csv.read_bytes()
+    assert (tmp_path / "m.pt").read_bytes() == checkpoint.read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    assert_refused(command("audit", checkpoint, csv, "--json", tmp_path / "pipe"), "a device or a pipe")
+
+
+def test_what_a_model_prints_stays_out_of_the_report(command: Callable[..., Any], csv: Path, tmp_path: Path) -> None:
+    pd.read_csv(csv)[["height", "weight", "income"]].to_csv(tmp_path / "n.csv", index=False)
+    torch.save(Talkative(3), tmp_path / "m.pt")
+    done = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust-pickle", "--rows", "50")
+    assert done.code == 0, done.err
+    assert "encoding" in done.err
+    assert "encoding" not in done.out
+    quiet = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust-pickle", "--rows", "50", "--quiet")
+    assert (quiet.out, quiet.err) == ("", "")
 
 
 def test_groups_must_cover_every_feature(
@@ -169,7 +222,7 @@ def test_groups_must_cover_every_feature(
 
 
 def test_full_disk_leaves_nothing(checkpoint: Path, csv: Path, tmp_path: Path) -> None:
-    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.cli import main; main()"
+    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
     done = subprocess.run(
         [
             sys.executable,

@@ -228,3 +228,23 @@ def test_channels_are_averaged_over_space() -> None:
     assert report.scores.modularity_by_layer["decoder.2"].value == close(SHARED)
     assert report.scores.modularity.value == close(SHARED)
     assert report.scores.ces.value == close(M / math.sqrt(2))
+
+
+def test_channels_that_vary_over_space_count_by_their_mean() -> None:
+    """Three channels of length 2 whose two places hold a u and (2 - a) u: their mean is u, their maximum is not.
+
+    So the profile is that of ``TestSharedUnit``, whatever a is.
+    """
+    hidden = nn.ConvTranspose1d(2, 3, 2, dtype=torch.float64)
+    out = nn.Conv1d(3, 2, 2, dtype=torch.float64)
+    mix = torch.tensor([[1.0, 1, 0], [0, 1, 1]], dtype=torch.float64)
+    with torch.no_grad():
+        hidden.weight.copy_(
+            torch.stack([mix * torch.tensor([0.5, 1.2, 0.1]), mix * torch.tensor([1.5, 0.8, 1.9])], dim=2)
+        )
+        hidden.bias.fill_(40)  # type: ignore[union-attr]
+        out.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1]])[:, :, None].expand(-1, -1, 2) / 2)
+        out.bias.fill_(-40)  # type: ignore[union-attr]
+    decoder = nn.Sequential(nn.Unflatten(1, (2, 1)), hidden, nn.ReLU(), out, nn.Flatten())
+    report = audit(PaperVAE(linear(np.eye(2)), [SIGMA] * 2, decoder), signs(2, 4))
+    assert report.scores.modularity_by_layer["decoder.2"].value == close(SHARED)

@@ -96,3 +96,11 @@ def test_torchscript_has_no_sites_and_no_hooks_are_left() -> None:
     hidden_sites(model, model, torch.randn(2, 4))
     assert not any(module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_parametrized_layers_are_layers_and_steps_in_place_are_borne() -> None:
+    weight_norm = nn.utils.parametrizations.weight_norm
+    model = nn.Sequential(
+        nn.LeakyReLU(inplace=True), weight_norm(nn.Linear(4, 5)), nn.ReLU(), weight_norm(nn.Linear(5, 3))
+    )
+    assert names(model) == ["2"]

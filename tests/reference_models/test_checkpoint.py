@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from circuitprobe.errors import ModelError, UsageError
-from circuitprobe.reference_models import checkpoint
 from circuitprobe.reference_models.architectures import ArchitectureConfig, blocks_of
 from circuitprobe.reference_models.checkpoint import rebuild, save_checkpoint, to_payload
 from circuitprobe.reference_models.objectives import objective_for
 from circuitprobe.reference_models.training import TrainedModel, train_rows
 from circuitprobe.reference_models.training_loop import LoopSettings
+from circuitprobe.report import files
 from reference_models.mixed_table import MIXED, mixed_rows
 
 CONFIG = ArchitectureConfig("vae", 3, (16, 12), blocks_of(MIXED))
@@ -165,7 +165,7 @@ def test_an_interrupt_while_writing_leaves_nothing(
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "fsync", interrupted)
+    monkeypatch.setattr(files.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path / "model.pt", trained)
     assert list(tmp_path.iterdir()) == []

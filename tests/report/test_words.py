@@ -165,15 +165,44 @@ def test_column_in_another_coding_than_the_models_is_warned_of() -> None:
 
 
 def test_callers_values_go_for_the_twin_too() -> None:
-    """A parameter-free decoder: the twin differs in nothing, so that with the same values every score is the same."""
+    """D(z) = w z, w = 1 in the model and 3 in the twin: with the same values the twin's effects are three times as large."""
 
-    class Fixed(nn.Module):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(1.0))
+
+        def reset_parameters(self) -> None:
+            self.w.fill_(3.0)
+
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x[:, :2], torch.full((len(x), 2), -2.0)
 
         def decode(self, z: Tensor) -> Tensor:
-            return torch.cat([z, z[:, :1] * z[:, 1:]], 1)
+            return self.w * torch.cat([z, z[:, :1] + z[:, 1:]], 1)
 
     values = np.array([[-1.0, 0.0, 2.0], [0.3, 0.2, 0.1]])
-    report = cp.audit(Fixed(), table().to_numpy(), values=values, **FAST)
-    assert report.twin.scores == report.scores
+    report = cp.audit(Scaled(), table().to_numpy(), values=values, **FAST)
+    assert report.twin.scores is not None
+    assert report.twin.scores.ces.value == pytest.approx(3 * report.scores.ces.value, rel=1e-5)
+    assert report.twin.scores.ces_prior.value == pytest.approx(3 * report.scores.ces_prior.value, rel=1e-5)
+
+
+def test_a_twin_that_would_run_the_models_own_weights_is_none() -> None:
+    """Callables that use a module of their own instead of the one they are given."""
+    model = Linear([[1.0, 0, 0]], [[1.0], [0.0], [0.0]])
+    vae = cp.wrap(model, encode=lambda m, x: model.encode(x), decode=lambda m, z: model.decode(z))
+    report = cp.audit(vae, table().to_numpy(), **FAST)
+    assert report.twin.scores is None
+    assert "must use the module they are given" in report.twin.how
+
+
+def test_names_are_no_markup_and_steer_no_terminal() -> None:
+    frame = table()
+    frame.columns = pd.Index(["[/red]", "pay\x1b[31mRED", "x" * 500])
+    report = cp.audit(Linear([[1.0, 0, 0]], [[1.0], [0.5], [0.1]]), frame, twin=False, **FAST)
+    text = printed(report)
+    assert "[/red]" in text
+    assert "\x1b" not in text
+    assert "x" * 60 not in text
+    assert len(text.splitlines()) < 80

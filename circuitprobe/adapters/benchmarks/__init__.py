@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitprobe.adapters.benchmarks.adult import ADULT
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _DECLARED = {declared.name: declared for declared in (ADULT, DEFAULT_CREDIT, GERMAN_CREDIT, WINE_QUALITY)}
 BENCHMARKS: tuple[str, ...] = tuple(_DECLARED)
 
-__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "benchmark_file", "benchmark_schema"]
+__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "benchmark_file", "benchmark_schema", "named_benchmark"]
 
 
 def benchmark(name: str) -> Benchmark:
@@ -43,6 +44,13 @@ def benchmark(name: str) -> Benchmark:
             fix=did_you_mean(name, BENCHMARKS) or "name one of them, or a file",
         )
     return _DECLARED[name]
+
+
+def named_benchmark(source: object) -> Benchmark | None:
+    """The benchmark that a user's DATA names; a file of that name in the current folder wins."""
+    if isinstance(source, str | Path) and str(source) in _DECLARED and not Path(source).is_file():
+        return _DECLARED[str(source)]
+    return None
 
 
 def benchmark_file(declared: Benchmark) -> Traversable:

@@ -1,10 +1,11 @@
 """Models in: loading files safely, naming encoder and decoder, reading what they return."""
 
+from circuitprobe.adapters.models.device import resolve_device
 from circuitprobe.adapters.models.load import LoadOptions, load_model
 from circuitprobe.adapters.models.names import class_name
 from circuitprobe.adapters.models.probed import ProbedVAE, check_finite, check_weights
 from circuitprobe.adapters.models.spec import ModelSpec
-from circuitprobe.adapters.models.twin import fresh_twin
+from circuitprobe.adapters.models.twin import fresh_twin, runs_the_models_weights
 from circuitprobe.adapters.models.width import input_width, require_width
 from circuitprobe.adapters.models.wrap import wrap
 
@@ -19,5 +20,7 @@ __all__ = [
     "input_width",
     "load_model",
     "require_width",
+    "resolve_device",
+    "runs_the_models_weights",
     "wrap",
 ]

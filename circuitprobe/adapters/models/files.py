@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,14 +30,24 @@ class FileFacts:
     Attributes:
         kind: its format.
         imports: ``module.name`` of every class and function that unpickling would import, in order.
+        whole: whether its pickle ends as one should.
+        torch_wrote: whether a plain pickle is torch's older format.
+        acts: what its compiled code does beyond computing, such as ``torch.save``.
     """
 
     kind: FileKind
     imports: tuple[str, ...] = ()
+    whole: bool = True
+    torch_wrote: bool = True
+    acts: tuple[str, ...] = ()
 
 
 # what torch's own weights-only loading accepts, apart from plain containers
 _HARMLESS = ("torch.", "torch._utils.", "collections.OrderedDict", "_codecs.encode", "numpy.")
+# the number that torch's older format begins with, as a pickled integer
+_TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
+_SLACK = 16 * 2**20
+_PICKLES = 6
 _CONTAINERS = frozenset(
     f"{module}.{name}"
     for module in ("__builtin__", "builtins")
@@ -49,6 +61,10 @@ def look(path: Path) -> FileFacts:
     Raises:
         ModelError: it is not there, a folder, empty, or plainly no model (with what it is).
     """
+    if ":/" in str(path)[:10]:
+        raise ModelError(
+            f"{path} is an address, not a file", expected="a model file", fix="download it first, then name the file"
+        )
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.pt")) if path.parent.is_dir() else []
         raise ModelError(
@@ -72,7 +88,7 @@ def look(path: Path) -> FileFacts:
     if head.startswith(b"PK\x03\x04"):
         return _look_into_zip(path)
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-        return FileFacts(FileKind.PICKLE, scan_pickle(path.read_bytes()))
+        return FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
     raise _no_model(path, head)
 
 
@@ -105,21 +121,42 @@ def _is_text(head: bytes) -> bool:
 def _look_into_zip(path: Path) -> FileFacts:
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(path, archive)
             names = archive.namelist()
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
             inner = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
             if any(name.endswith("constants.pkl") for name in names):
-                return FileFacts(FileKind.TORCH_SCRIPT)
+                code = [archive.read(name).decode("utf-8", "replace") for name in names if name.endswith(".py")]
+                return FileFacts(FileKind.TORCH_SCRIPT, acts=_acts("\n".join(code)))
             if inner:
-                return FileFacts(FileKind.TORCH_ARCHIVE, scan_pickle(archive.read(inner[0])))
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+                return FileFacts(FileKind.TORCH_ARCHIVE, *scan_pickle(archive.read(inner[0])))
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
         raise truncated(path) from error
     raise ModelError(
         f"{path.name} is a zip archive that torch did not write ({len(names)} entries, first {names[0] if names else 'none'})",
         expected="a model file",
         fix="a file written by torch.save, torch.jit.save or circuitprobe train",
     )
+
+
+def _refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+    """Torch stores its entries uncompressed; what inflates to many times the file is none of its archives."""
+    inflated = sum(entry.file_size for entry in archive.infolist())
+    if inflated > 2 * path.stat().st_size + _SLACK:
+        raise ModelError(
+            f"{path.name} is a zip archive of {path.stat().st_size:,} bytes that would inflate to {inflated:,}",
+            expected="a model file, whose entries torch stores uncompressed",
+            fix="a file written by torch.save, torch.jit.save or circuitprobe train",
+        )
+
+
+def _acts(code: str) -> tuple[str, ...]:
+    """Calls in TorchScript code that reach beyond the computation: files, and operators of other libraries."""
+    found = re.findall(
+        r"\b(torch\.(?:save|load|from_file|_save\w*)|(?:torch\.)?ops\.(?!prim\b|aten\b|quantized\b)\w+[.\w]*)", code
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def truncated(path: Path) -> ModelError:
@@ -131,25 +168,30 @@ def truncated(path: Path) -> ModelError:
     )
 
 
-def scan_pickle(content: bytes) -> tuple[str, ...]:
-    """Names that unpickling would import, from the opcodes alone.
+def scan_pickle(content: bytes) -> tuple[tuple[str, ...], bool]:
+    """Names that unpickling would import, from the opcodes alone, and whether the stream ends as it should.
 
-    Strings that opcodes push are followed, so that protocol 4's STACK_GLOBAL is resolved; a stream that breaks off gives
-    the names up to there.
+    Strings that opcodes push are followed, so that protocol 4's STACK_GLOBAL is resolved. Torch's older format is several
+    pickles one after the other; all are read.
     """
     found: dict[str, None] = {}
     strings: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(io.BytesIO(content)):
-            if opcode.name == "GLOBAL":
-                found[str(argument).replace(" ", ".")] = None
-            elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
-                found[f"{strings[-2]}.{strings[-1]}"] = None
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except (ValueError, IndexError, UnicodeDecodeError, EOFError):
-        return tuple(found)
-    return tuple(found)
+    stream = io.BytesIO(content)
+    for number in range(_PICKLES):
+        try:
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "GLOBAL":
+                    found[str(argument).replace(" ", ".")] = None
+                elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
+                    found[f"{strings[-2]}.{strings[-1]}"] = None
+                elif isinstance(argument, str):
+                    strings.append(argument)
+        except (ValueError, IndexError, UnicodeDecodeError, EOFError):
+            # after a whole pickle the older format goes on with the tensors' bytes
+            return tuple(found), number > 0
+        if stream.tell() == len(content):
+            break
+    return tuple(found), True
 
 
 def foreign(imports: tuple[str, ...]) -> tuple[str, ...]:

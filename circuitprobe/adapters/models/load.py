@@ -54,6 +54,8 @@ def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Reb
     path = Path(path)
     facts = look(path)
     if facts.kind is FileKind.TORCH_SCRIPT:
+        if facts.acts and not options.trust_pickle:
+            raise _acts_outside(path, facts)
         vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
     else:
         content = _load_pickle(path, facts, options)
@@ -81,22 +83,34 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
             # torch's advice on pickle protocols is for the writer of the file
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location=options.device, weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not foreign(facts.imports):
+    except Exception as error:
+        refused = isinstance(error, pickle.UnpicklingError) and facts.whole
+        if not refused or (facts.kind is FileKind.TORCH_ARCHIVE and not facts.imports):
             raise truncated(path) from error
         if not options.trust_pickle:
             raise _needs_trust(path, facts) from error
-    except Exception as error:
-        raise truncated(path) from error
+    return _load_trusted(path, facts, options.device)
+
+
+def _load_trusted(path: Path, facts: FileFacts, device: str) -> Any:  # noqa: ANN401
+    script = any(name.startswith("__main__.") for name in facts.imports)
     with _ImportableFromHere():
         try:
-            return torch.load(path, map_location=options.device, weights_only=False)
+            if facts.kind is FileKind.PICKLE and not facts.torch_wrote:
+                with path.open("rb") as handle:
+                    return pickle.load(handle)  # noqa: S301 - the user said that the file is trusted
+            return torch.load(path, map_location=device, weights_only=False)
         except (AttributeError, ModuleNotFoundError, ImportError) as error:
+            cause = (
+                "its class was defined in a script (__main__), which no other program can import"
+                if script
+                else str(error)
+            )
             raise ModelError(
-                f"{path.name} needs code that cannot be imported here: {error}",
-                expected=f"the modules that define {', '.join(foreign(facts.imports)[:4])}",
-                fix="run from the folder that holds that code, or save torch.save(model.state_dict(), ...) and use --factory "
-                "package.module:function",
+                f"{path.name} needs code that cannot be imported here: {cause}",
+                expected=f"modules that define {', '.join(foreign(facts.imports)[:4])}",
+                fix="in the program that has the model: torch.save(model.state_dict(), ...), then --factory package.module:function"
+                + ("" if script else "; or run from the folder that holds that code"),
             ) from error
         except Exception as error:
             raise ModelError(
@@ -106,8 +120,17 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
             ) from error
 
 
+def _acts_outside(path: Path, facts: FileFacts) -> ModelError:
+    return ModelError(
+        f"the TorchScript code in {path.name} calls {', '.join(facts.acts[:4])}: running it can read or write files; "
+        "nothing in it was run",
+        expected="code that only computes",
+        fix="add --trust-pickle if you know where the file comes from",
+    )
+
+
 def _needs_trust(path: Path, facts: FileFacts) -> ModelError:
-    names = foreign(facts.imports)
+    names = foreign(facts.imports) or facts.imports
     listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return ModelError(
         f"{path.name} is a pickle that would import {listed} when loaded: loading it runs code; nothing in it was run",
@@ -121,6 +144,9 @@ def _from_content(path: Path, content: Any, options: LoadOptions, formats: Mappi
     if isinstance(content, nn.Module):
         return wrap(content, spec=options.spec, source=path.name)
     if isinstance(content, Mapping):
+        modules = [value for value in content.values() if isinstance(value, nn.Module)]
+        if len(modules) == 1:
+            return wrap(modules[0], spec=options.spec, source=path.name)
         rebuild = formats.get(content["format"]) if isinstance(content.get("format"), str) else None
         if rebuild is not None:
             return rebuild(content, path.name)
@@ -175,16 +201,15 @@ def build_from_factory(factory: str) -> nn.Module:
         UsageError: it cannot be imported, called, or returns no module.
     """
     module_name, _, function_name = factory.partition(":")
-    if not module_name or not function_name:
-        raise UsageError(
-            f"--factory {factory!r}", expected="package.module:function", fix="--factory mypackage.models:make_vae"
-        )
+    if not module_name or not function_name or "/" in module_name or module_name.endswith(".py"):
+        corrected = f"{Path(module_name).stem or 'mypackage.models'}:{function_name or 'make_vae'}"
+        raise UsageError(f"--factory {factory!r}", expected="package.module:function", fix=f"--factory {corrected}")
     with _ImportableFromHere():
         try:
             function = getattr(importlib.import_module(module_name), function_name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:
             raise UsageError(
-                f"--factory {factory}: {error}",
+                f"--factory {factory}: {type(error).__name__}: {error}",
                 expected="a function that can be imported from the current folder or an installed package",
                 fix="run from the folder that holds the module, or install the package",
             ) from error
@@ -209,7 +234,10 @@ class _ImportableFromHere:
     """The current folder is importable inside the block, as it is for a script that lies there."""
 
     def __enter__(self) -> None:
-        sys.path.insert(0, str(Path.cwd()))
+        self._folder = str(Path.cwd())
+        sys.path.insert(0, self._folder)
 
     def __exit__(self, *_: object) -> None:
-        sys.path.remove(str(Path.cwd()))
+        # the user's code may have changed the path itself
+        if self._folder in sys.path:
+            sys.path.remove(self._folder)

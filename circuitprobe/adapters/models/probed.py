@@ -169,6 +169,12 @@ def check_weights(model: nn.Module) -> None:
         ModelError: naming the first such tensor.
     """
     for name, tensor in model.state_dict().items():
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            raise ModelError(
+                f"weights of {name!r} are on the meta device: a shape without numbers",
+                expected="weights with values",
+                fix="load the weights into the model, then audit it",
+            )
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ModelError(
@@ -182,11 +188,13 @@ def _call(
     part: str, name: str, function: Callable[[nn.Module, Tensor], Any], model: nn.Module, argument: Tensor
 ) -> Any:  # noqa: ANN401
     try:
-        return function(model, argument)
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        # a copy: what a module does to its input in place must reach neither the caller's rows nor the next run
+        return function(model, argument.clone())
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        told = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {told[-1]}" if told else type(error).__name__
         raise ModelError(
             f"the {part} {name} failed on input of shape {tuple(argument.shape)}: {reason}",
             expected=f"a {part} that takes a tensor (rows, {'dims' if part == 'encoder' else 'latents'})",

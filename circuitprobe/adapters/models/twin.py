@@ -15,8 +15,8 @@ def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
     """A copy of the model whose weights were drawn anew; the model itself is not touched.
 
     Each module that defines ``reset_parameters`` runs it, in the order of ``modules()``, after
-    ``torch.manual_seed(seed)``; then parameters of modules that do not define it are drawn from N(0, mean of their
-    squares), in the same order. The global generator is left as it was.
+    ``torch.manual_seed(seed)``; then every parameter that none of them wrote to is drawn from N(0, mean of its squares),
+    in the order of ``named_parameters()``. The global generator is left as it was.
 
     Args:
         vae: the audited model.
@@ -29,16 +29,22 @@ def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
         twin = copy.deepcopy(vae.model)
     except Exception as error:  # noqa: BLE001 - a stranger's module may refuse to be copied in any way
         return None, f"no twin: the model cannot be copied ({type(error).__name__}: {error})"
+    if not any(True for _ in twin.parameters()):
+        return None, "no twin: the model has no weights of its own to draw anew"
+    trained = {name: (parameter, parameter._version) for name, parameter in twin.named_parameters()}  # noqa: SLF001
     devices = [vae.device] if vae.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(seed)
-        reset = [name for name, module in twin.named_modules() if _reset(module)]
-        others = [(name or "model", module) for name, module in twin.named_modules() if name not in reset]
-        redrawn = [name for name, module in others if _redraw(module)]
-    known = f"reset_parameters of {len(reset)} modules" if reset else ""
-    drawn = f"drawn from N(0, mean of their squares): {', '.join(redrawn[:5])}" if redrawn else ""
-    more = f" and {len(redrawn) - 5} more" if len(redrawn) > 5 else ""
-    return replace(vae, model=twin), "; ".join(part for part in (known, drawn + more) if part)
+        reset = sum(_reset(module) for module in twin.modules())
+        drawn = [name for name, parameter in twin.named_parameters() if _untouched(trained.get(name), parameter)]
+        for name in drawn:
+            parameter = twin.get_parameter(name)
+            parameter.normal_(0.0, float(parameter.square().mean().sqrt()))
+    how = [f"reset_parameters of {reset} modules"] if reset else []
+    if drawn:
+        more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
+        how.append(f"drawn from N(0, mean of their squares): {', '.join(drawn[:5])}{more}")
+    return replace(vae, model=twin), "; ".join(how)
 
 
 def _reset(module: nn.Module) -> bool:
@@ -50,9 +56,17 @@ def _reset(module: nn.Module) -> bool:
     return True
 
 
-def _redraw(module: nn.Module) -> bool:
-    """Draw a module's own parameters from N(0, mean of their squares); False where it has none."""
-    own = list(module.parameters(recurse=False))
-    for parameter in own:
-        parameter.normal_(0.0, float(parameter.square().mean().sqrt()))
-    return bool(own)
+def _untouched(before: tuple[nn.Parameter, int] | None, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is the same object as before and was not written to since."""
+    return before is not None and before[0] is parameter and before[1] == parameter._version  # noqa: SLF001
+
+
+def runs_the_models_weights(vae: ProbedVAE, twin: ProbedVAE, x: torch.Tensor) -> bool:
+    """Whether a twin gives back the same rows as the model although its weights are others.
+
+    That is so where the callables given to ``wrap`` run a particular module instead of the one they are handed.
+    """
+    pairs = zip(vae.model.parameters(), twin.model.parameters(), strict=True)
+    if all(torch.equal(trained, fresh) for trained, fresh in pairs):
+        return False
+    return torch.equal(vae.decode(vae.encode(x).mean), twin.decode(twin.encode(x).mean))

@@ -30,7 +30,7 @@ def _fits(vae: ProbedVAE, width: int) -> bool:
     rows = vae.to_input(torch.linspace(0.0, 1.0, 2 * width).reshape(2, width))
     try:
         output = vae.run_encoder(vae.model, rows)
-    except Exception:  # noqa: BLE001 - a stranger's module may raise anything on input of the wrong width
+    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything on input of the wrong width
         return False
     return _returns_to(vae, output, rows)
 
@@ -45,7 +45,7 @@ def _returns_to(vae: ProbedVAE, output: object, rows: torch.Tensor) -> bool:
 def _decodes_to(vae: ProbedVAE, code: Tensor, shape: torch.Size) -> bool:
     try:
         decoded = vae.run_decoder(vae.model, code)
-    except Exception:  # noqa: BLE001 - as above
+    except (Exception, SystemExit):  # noqa: BLE001 - as above
         return False
     return any(tensor.shape == shape for tensor in named_tensors(decoded)[1])
 

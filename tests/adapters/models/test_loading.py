@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import styles
 import torch
@@ -155,7 +157,7 @@ def test_trusted_pickle_is_run_so_the_bomb_is_live(tmp_path: Path) -> None:
 
 def test_the_scan_names_what_a_pickle_imports() -> None:
     for protocol in (0, 2, 4):
-        assert scan_pickle(pickle.dumps(Bomb(Path("x")), protocol=protocol))[0].endswith(".open")
+        assert scan_pickle(pickle.dumps(Bomb(Path("x")), protocol=protocol))[0][0].endswith(".open")
 
 
 @pytest.mark.parametrize(
@@ -211,3 +213,78 @@ def test_nan_weights_are_named(tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"weights of 'd\.weight' are nan or infinite in 1 of 6"):
         load(tmp_path / "m.pt", factory="styles:make")
+
+
+class Writing(Scripted):
+    """TorchScript that writes a file when it is run."""
+
+    @torch.jit.export
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        torch.save(x, "was_run")
+        return self.m(x), self.v(x)
+
+
+def test_torchscript_that_writes_files_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(Writing()).save(str(tmp_path / "m.pt"))
+    with pytest.raises(ModelError, match=r"calls torch\.save") as caught:
+        load(tmp_path / "m.pt")
+    assert "--trust-pickle" in caught.value.fix
+    assert not (tmp_path / "was_run").exists()
+    load(tmp_path / "m.pt", trust_pickle=True).resolved(ROWS)
+    assert (tmp_path / "was_run").exists()
+
+
+def test_zip_bomb_is_refused_before_it_inflates(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"N0" * 30_000_000)
+    assert (tmp_path / "m.pt").stat().st_size < 1_000_000
+    with pytest.raises(ModelError, match="would inflate to 60,000,000"):
+        load(tmp_path / "m.pt")
+
+
+def test_older_torch_format_and_plain_pickles_load_with_trust(tmp_path: Path) -> None:
+    torch.save(styles.TupleStyle(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(styles.TupleStyle()))
+    for name in ("old.pt", "plain.pkl"):
+        with pytest.raises(ModelError, match=r"would import .*styles\.TupleStyle"):
+            load(tmp_path / name)
+        assert_doubles(load(tmp_path / name, trust_pickle=True))
+
+
+def test_training_checkpoints_with_more_than_tensors_are_not_called_damaged(tmp_path: Path) -> None:
+    torch.save({"state_dict": styles.TupleStyle().state_dict(), "best": np.float64(1.5)}, tmp_path / "m.pt")
+    with pytest.raises(ModelError, match="would import") as caught:
+        load(tmp_path / "m.pt", factory="styles:make")
+    assert "--trust-pickle" in caught.value.fix
+    assert_doubles(load(tmp_path / "m.pt", factory="styles:make", trust_pickle=True))
+    torch.save({"model": styles.TupleStyle(), "epoch": 3}, tmp_path / "whole.pt")
+    assert_doubles(load(tmp_path / "whole.pt", trust_pickle=True))
+
+
+def test_class_from_a_script_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "m.pt").write_bytes(b"\x80\x02c__main__\nMyVAE\n)\x81.")
+    with pytest.raises(ModelError, match="defined in a script") as caught:
+        load(tmp_path / "m.pt", trust_pickle=True)
+    assert "--factory" in caught.value.fix
+
+
+@pytest.mark.parametrize("factory", ["./styles.py:make", "code/styles:make"])
+def test_factory_given_as_a_path_is_corrected(tmp_path: Path, factory: str) -> None:
+    torch.save(styles.TupleStyle().state_dict(), tmp_path / "m.pt")
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path / "m.pt", factory=factory)
+    assert caught.value.fix == "--factory styles:make"
+
+
+def test_the_current_folder_is_importable_only_while_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(styles.TupleStyle().state_dict(), tmp_path / "m.pt")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    load(tmp_path / "m.pt", factory="styles:make")
+    assert sys.path == before
+
+
+def test_an_address_is_no_file() -> None:
+    with pytest.raises(ModelError, match="an address, not a file"):
+        load(Path("https://example.org/m.pt"))

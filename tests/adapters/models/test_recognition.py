@@ -163,7 +163,7 @@ def test_twin_is_fresh_documented_and_leaves_the_model_alone() -> None:
     torch.set_rng_state(state)
     assert torch.equal(twin.model.linear.weight, expected_linear.weight)
     assert torch.equal(twin.model.free, expected_free)
-    assert how == "reset_parameters of 1 modules; drawn from N(0, mean of their squares): model"
+    assert how == "reset_parameters of 1 modules; drawn from N(0, mean of their squares): free"
 
 
 def test_model_that_cannot_be_copied_has_no_twin() -> None:

@@ -1,0 +1,5 @@
+"""``python -m circuitprobe``."""
+
+from circuitprobe.shell import main
+
+main()
