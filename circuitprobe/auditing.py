@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from circuitprobe.interventions import run_baseline
 from circuitprobe.levels.downstream import downstream_level, usable_classes
 from circuitprobe.levels.latent import LatentLevel, latent_level
 from circuitprobe.levels.reconstruction import reconstruction_level
-from circuitprobe.levels.setting import LevelSetting, Tick
+from circuitprobe.levels.setting import Draws, LevelSetting, Tick
 from circuitprobe.loading import load
 from circuitprobe.probe import Readout, threads_for, untouched
 from circuitprobe.probe.readout import feature_std
@@ -106,39 +106,39 @@ def audit(
     _check(rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed)
     show = progress or Silent()
     wrapped = as_vae(vae)
-    options = DataOptions(
-        rows,
-        seed,
-        schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema),
-        groups,
-        target,
-        features,
-    )
+    said = schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema)
+    options = DataOptions(rows, seed, said, groups, target, features)
     with untouched(wrapped.model), threads_for(wrapped.model):
         check_weights(wrapped.model)
         with show.phase("reading rows", None) as tick:
             fitted = fit(wrapped, data, options, tick)
-        if fitted.data.target is not None and fitted.data.target_name is not None:
-            usable_classes(fitted.data.target_name, fitted.data.target)
+        given = None if values is None else np.asarray(values, dtype=np.float64)
         resampler = Resampler(len(fitted.data.x), resamples, seed)
-        draws: dict[str, Any] = {
-            "resampler": resampler, "seed": seed, "permutations": permutations, "n_values": n_values,
-            "values": None if values is None else np.asarray(values, dtype=np.float64),
-        }  # fmt: skip
-        setting = _setting(fitted.vae, fitted, chunk, draws)
-        reconstruction = reconstruction_level(setting)
-        with show.phase("intervening on latents", len(setting.points)) as tick:
-            level = latent_level(setting, tick)
-        other = _twin(fitted, chunk, draws, seed, show) if twin else Twin(how="not asked for", scores=None, mse=None)
-        downstream = None
-        if fitted.data.target is not None and fitted.data.target_name is not None:
-            with show.phase("predicting the target", 1) as tick:
-                downstream = downstream_level(setting.base.mean, fitted.data.target_name, fitted.data.target, resampler)
-                tick()
+        return _audited(fitted, Draws(resampler, seed, permutations, n_values, given, chunk), show, twin=twin)
+
+
+def _audited(fitted: Fitted, draws: Draws, show: Progress, *, twin: bool) -> AuditReport:
+    """Run every part of the audit on a model that is settled on its rows."""
+    target, labels = fitted.data.target_name, fitted.data.target
+    if target is not None and labels is not None:
+        usable_classes(target, labels)
+    setting = _setting(fitted.vae, fitted, draws)
+    reconstruction = reconstruction_level(setting)
+    with show.phase("intervening on latents", len(setting.points)) as tick:
+        level = latent_level(setting, tick)
+    other = _twin(fitted, draws, show) if twin else Twin(how="not asked for", scores=None, mse=None)
+    downstream = None
+    if target is not None and labels is not None:
+        with show.phase("predicting the target", 1) as tick:
+            downstream = downstream_level(setting.base.mean, target, labels, draws.resampler)
+            tick()
     settings = Settings(
-        seed=seed, intervention_values=setting.points.shape[1], resamples=resamples, permutations=permutations,
-        values_from="posterior" if values is None else "caller",
-    )  # fmt: skip
+        seed=draws.seed,
+        intervention_values=setting.points.shape[1],
+        resamples=draws.resampler.resamples,
+        permutations=draws.permutations,
+        values_from="posterior" if draws.values is None else "caller",
+    )
     return _report(fitted, setting, settings, reconstruction, level, other, downstream)
 
 
@@ -160,23 +160,22 @@ def _check(*, seed: int, **counts: int | None) -> None:
         raise UsageError(f"seed = {seed}", expected="a seed from 0 to 4294967295", fix="seed = 0")
 
 
-def _setting(vae: ProbedVAE, fitted: Fitted, chunk: int | None, draws: dict[str, Any]) -> LevelSetting:
-    readout = Readout.build(
-        fitted.data.features, feature_std(fitted.data.x, fitted.data.features), vae.device, vae.dtype
-    )
-    base = run_baseline(vae, fitted.data.x, readout, chunk)
-    return LevelSetting.of(vae, fitted.data, readout, base, **draws)
+def _setting(vae: ProbedVAE, fitted: Fitted, draws: Draws) -> LevelSetting:
+    features = fitted.data.features
+    readout = Readout.build(features, feature_std(fitted.data.x, features), vae.device, vae.dtype)
+    base = run_baseline(vae, fitted.data.x, readout, draws.chunk)
+    return LevelSetting.of(vae, fitted.data, readout, base, draws)
 
 
-def _twin(fitted: Fitted, chunk: int | None, draws: dict[str, Any], seed: int, show: Progress) -> Twin:
-    twin, how = fresh_twin(fitted.vae, seed)
+def _twin(fitted: Fitted, draws: Draws, show: Progress) -> Twin:
+    twin, how = fresh_twin(fitted.vae, draws.seed)
     if twin is None:
         return Twin(how=how, scores=None, mse=None)
     try:
         if runs_the_models_weights(fitted.vae, twin, fitted.vae.to_input(fitted.data.x[:64])):
             reason = "no twin: with fresh weights the output is the same; encode and decode must use the module they are given"
             return Twin(how=reason, scores=None, mse=None)
-        setting = _setting(twin, fitted, chunk, draws)
+        setting = _setting(twin, fitted, draws)
         with show.phase("auditing an untrained twin", len(setting.points)) as tick:
             scores = latent_level(setting, tick).scores
     except ModelError as error:

@@ -25,6 +25,27 @@ class Tick(Protocol):
 
 
 @dataclass(frozen=True)
+class Draws:
+    """What is drawn or chosen for a model and its twin alike.
+
+    Attributes:
+        resampler: the bootstrap.
+        seed: of everything else that is drawn.
+        permutations: of the FGD null.
+        n_values: K.
+        values: intervention values (latents, K) instead of the posterior-calibrated ones, or None.
+        chunk: rows per run of the model, or None.
+    """
+
+    resampler: Resampler
+    seed: int
+    permutations: int
+    n_values: int
+    values: FloatArray | None
+    chunk: int | None
+
+
+@dataclass(frozen=True)
 class LevelSetting:
     """One model on one set of rows, with the draws that all metrics share.
 
@@ -53,27 +74,12 @@ class LevelSetting:
     prior_points: FloatArray
 
     @classmethod
-    def of(
-        cls,
-        vae: ProbedVAE,
-        data: AuditData,
-        readout: Readout,
-        base: Baseline,
-        *,
-        resampler: Resampler,
-        seed: int,
-        permutations: int,
-        n_values: int,
-        values: FloatArray | None,
-    ) -> LevelSetting:
-        """Derive support and intervention values from the baseline.
-
-        ``values`` of shape (latents, K) replaces the posterior-calibrated ones.
-        """
-        points = latent_values("posterior" if values is None else values, base, n_values)
+    def of(cls, vae: ProbedVAE, data: AuditData, readout: Readout, base: Baseline, draws: Draws) -> LevelSetting:
+        """Derive support and intervention values from the baseline."""
+        points = latent_values("posterior" if draws.values is None else draws.values, base, draws.n_values)
         prior = prior_values(len(points), points.shape[1])
         support = Support.of(base.mean, base.log_var)
-        return cls(vae, data, readout, base, support, resampler, seed, permutations, points, prior)
+        return cls(vae, data, readout, base, support, draws.resampler, draws.seed, draws.permutations, points, prior)
 
     @property
     def n(self) -> int:
