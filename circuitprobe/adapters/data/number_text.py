@@ -62,14 +62,13 @@ def parse_numbers(text: Any, style: NumberStyle) -> FloatArray:  # noqa: ANN401 
     Returns:
         float64 of the same shape, nan where there is no value or no number; ``inf`` where the text says so.
     """
-    if not (style.dot_groups and pc.any(pc.match_substring(text, ".")).as_py()):
-        try:
-            numbers = pc.cast(text, pa.float64())
-        except pa.ArrowInvalid:
-            pass
-        else:
-            return _to_numpy(numbers)
-    return _parse_written(text, style)
+    if style.dot_groups and pc.any(pc.match_substring(text, ".")).as_py():
+        return _parse_written(text, style)
+    try:
+        return _to_numpy(pc.cast(text, pa.float64()))
+    except pa.ArrowInvalid:
+        # one value that is no plain number fails the whole block; value by value tells which
+        return _parse_written(text, style)
 
 
 def _parse_written(text: Any, style: NumberStyle) -> FloatArray:  # noqa: ANN401

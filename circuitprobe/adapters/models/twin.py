@@ -36,10 +36,10 @@ def fresh_twin(vae: ProbedVAE, seed: int) -> tuple[ProbedVAE | None, str]:
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(seed)
         reset = sum(_reset(module) for module in twin.modules())
-        drawn = [name for name, parameter in twin.named_parameters() if _untouched(trained.get(name), parameter)]
-        for name in drawn:
-            parameter = twin.get_parameter(name)
+        kept = {name: p for name, p in twin.named_parameters() if _untouched(trained.get(name), p)}
+        for parameter in kept.values():
             parameter.normal_(0.0, float(parameter.square().mean().sqrt()))
+    drawn = list(kept)
     how = [f"reset_parameters of {reset} modules"] if reset else []
     if drawn:
         more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""

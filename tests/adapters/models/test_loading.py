@@ -16,6 +16,7 @@ import styles
 import torch
 from torch import Tensor
 
+import circuitprobe as cp
 from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model
 from circuitprobe.adapters.models.files import scan_pickle
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
@@ -86,6 +87,18 @@ class Scripted(styles.Base):
 def test_torchscript(tmp_path: Path) -> None:
     torch.jit.script(Scripted()).save(str(tmp_path / "m.pt"))
     assert_doubles(load(tmp_path / "m.pt"))
+
+
+def test_torchscript_is_audited_whole_with_its_twin_and_hidden_layers_said_missing(tmp_path: Path) -> None:
+    torch.jit.script(Scripted()).save(str(tmp_path / "m.pt"))
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    by_script = cp.audit(load(tmp_path / "m.pt"), rows, resamples=20, permutations=20)
+    by_module = cp.audit(Scripted(), rows, resamples=20, permutations=20, twin=False)
+    assert by_script.latents == by_module.latents
+    assert by_script.twin.scores is not None
+    assert by_script.twin.how.startswith("drawn from N(0, mean of their squares): m.weight, m.bias")
+    assert by_script.twin.scores.ces.value != by_script.scores.ces.value
+    assert "no_hidden_layer" in {warning.code for warning in by_script.warnings}
 
 
 def test_pickled_module_needs_trust(tmp_path: Path) -> None:
