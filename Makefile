@@ -19,8 +19,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/latent_sweep.py
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.run
 
 example: $(VENV)/.installed
 	$(BIN)/python examples/make_example.py
@@ -41,6 +41,10 @@ $(VENV)/.installed: $(VENV)/.torch $(INPUTS)
 
 $(VENV)/.installed-test: $(VENV)/.torch $(INPUTS)
 	$(PIP) install -qq -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.torch $(INPUTS)
+	$(PIP) install -qq -c constraints.txt -e '.[bench]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.torch $(INPUTS)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from circuitprobe.adapters.models import ModelSpec, ProbedVAE, wrap
     from circuitprobe.auditing import audit
     from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
+    from circuitprobe.inspecting import inspect
     from circuitprobe.loading import load
     from circuitprobe.reference_models import train
     from circuitprobe.report import AuditReport
@@ -32,6 +33,7 @@ _HOME = {
     "ProbedVAE": "circuitprobe.adapters.models",
     "UsageError": "circuitprobe.errors",
     "audit": "circuitprobe.auditing",
+    "inspect": "circuitprobe.inspecting",
     "load": "circuitprobe.loading",
     "train": "circuitprobe.reference_models",
     "wrap": "circuitprobe.adapters.models",
@@ -47,6 +49,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "audit",
+    "inspect",
     "interventions",
     "load",
     "train",

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor, nn
 
 from circuitprobe import __version__
 from circuitprobe.adapters.data import TableSchema
-from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, runs_the_models_weights, wrap
+from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, runs_the_models_weights
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.fitting import DataOptions, Fitted, fit
-from circuitprobe.fitting.describe import data_report, level_statuses, model_report
-from circuitprobe.interventions import run_baseline
+from circuitprobe.fitting.describe import data_report, model_report
+from circuitprobe.interventions.sources import SOURCES
+from circuitprobe.interventions.subject import BackendName, Run
+from circuitprobe.levels.chosen import LEVELS, Chosen, Level, Progress, Results, run_chosen
 from circuitprobe.levels.downstream import downstream_level, usable_classes
-from circuitprobe.levels.latent import LatentLevel, latent_level
+from circuitprobe.levels.latent import LatentLevel, latent_level, latent_summary
 from circuitprobe.levels.reconstruction import reconstruction_level
 from circuitprobe.levels.setting import Draws, LevelSetting, Tick
-from circuitprobe.loading import load
-from circuitprobe.probe import Readout, threads_for, untouched
-from circuitprobe.probe.readout import feature_std
+from circuitprobe.loading import as_vae
+from circuitprobe.probe import threads_for, untouched
+from circuitprobe.probe.backends import Backend, backend_named
+from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
+from circuitprobe.report.level_words import level_sentences
 from circuitprobe.report.model import Downstream, Reconstruction, Settings, Twin
 from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
@@ -34,14 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from circuitprobe.types import Feature, FloatArray
-
-
-class Progress(Protocol):
-    """Told what the audit is doing."""
-
-    def phase(self, name: str, total: int | None) -> AbstractContextManager[Tick]:
-        """A phase of ``total`` steps begins (None: nobody knows how many); the tick tells of each."""
-        ...
 
 
 class Silent:
@@ -71,16 +67,23 @@ def audit(
     values: npt.ArrayLike | None = None,
     resamples: int = 1000,
     permutations: int = 500,
+    levels: Sequence[int] = (1, 2, 3, 4),
+    sites: str | Sequence[str] | None = None,
+    sources: int | npt.ArrayLike = SOURCES,
+    patch_rows: int | None = None,
+    patch_units: int | None = None,
     chunk: int | None = None,
+    memory: int = MEMORY,
+    backend: BackendName = "hooks",
     twin: bool = True,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Audit a VAE: what each latent drives, how strongly, and how sure that is (METHOD.md sections 2 and 5).
+    """Audit a VAE: what each latent drives, through which units, and how sure that is (METHOD.md sections 1 to 5).
 
     Args:
         vae: a wrapped model, a module whose halves are known by name, or a model file. It is left as it was.
         data: a CSV or Parquet file, a benchmark's name, a DataFrame; or an array or tensor (rows, dims) in the model's
-            space.
+            space, images as (rows, channels, height, width) with intensities in [0, 1].
         target: label column: never a feature; the report says how well it is told from mu(x).
         groups: feature groups by name, or a TOML file; default the benchmark's, else clustered by association.
         schema: what the columns are, or a TOML file, where inference would be wrong.
@@ -91,7 +94,14 @@ def audit(
         values: intervention values (latents, K) instead of the posterior-calibrated ones.
         resamples: of the bootstrap.
         permutations: of the feature-group null.
+        levels: which of the four levels run.
+        sites: globs over the names of the sites that level 3 patches; default the activations of both halves.
+        sources: R, source rows per row; or the source rows themselves, integers (R, rows).
+        patch_rows: rows of levels 3 and 4; default as many as keep a level near a fixed amount of arithmetic.
+        patch_units: receivers per layer and sender; default as many likewise, all of them in an MLP.
         chunk: rows per run of the model; changes no figure beyond rounding.
+        memory: bytes that activations and results may take.
+        backend: ``hooks``, or ``nnsight`` to run everything through nnsight traces.
         twin: whether an untrained twin is audited beside the model.
         progress: told what is going on.
 
@@ -103,54 +113,91 @@ def audit(
         ModelError: the model cannot be loaded, recognised or run.
         UsageError: an argument makes no sense.
     """
-    _check(rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed)
+    _check(
+        rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed,
+        patch_rows=patch_rows, patch_units=patch_units,
+    )  # fmt: skip
+    chosen = Chosen(_levels(levels), patch_rows, patch_units)
     show = progress or Silent()
     wrapped = as_vae(vae)
     said = schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema)
     options = DataOptions(rows, seed, said, groups, target, features)
-    with untouched(wrapped.model), threads_for(wrapped.model):
+    with untouched(wrapped.model), threads_for(wrapped.model), backend_named(backend) as runs:
         check_weights(wrapped.model)
         with show.phase("reading rows", None) as tick:
             fitted = fit(wrapped, data, options, tick)
-        given = None if values is None else np.asarray(values, dtype=np.float64)
-        resampler = Resampler(len(fitted.data.x), resamples, seed)
-        return _audited(fitted, Draws(resampler, seed, permutations, n_values, given, chunk), show, twin=twin)
+        draws = Draws(
+            resampler=Resampler(len(fitted.data.x), resamples, seed),
+            seed=seed,
+            permutations=permutations,
+            n_values=n_values,
+            values=None if values is None else np.asarray(values, dtype=np.float64),
+            sources=sources if isinstance(sources, int) else np.asarray(sources),
+            run=Run(chunk, memory, backend),
+            sites=(sites,) if isinstance(sites, str) else None if sites is None else tuple(sites),
+        )
+        return _audited(fitted, draws, chosen, runs, show, twin=twin)
 
 
-def _audited(fitted: Fitted, draws: Draws, show: Progress, *, twin: bool) -> AuditReport:
+def _levels(levels: Sequence[int]) -> tuple[Level, ...]:
+    wanted = sorted(set(levels))
+    if not wanted or not set(wanted) <= set(LEVELS):
+        raise UsageError(
+            f"levels {', '.join(map(str, levels)) or 'none'}", expected="some of 1, 2, 3, 4", fix="levels=(1, 2, 3, 4)"
+        )
+    return tuple(level for level in LEVELS if level in wanted)
+
+
+def _audited(
+    fitted: Fitted, draws: Draws, chosen: Chosen, backend: Backend, show: Progress, *, twin: bool
+) -> AuditReport:
     """Run every part of the audit on a model that is settled on its rows."""
     target, labels = fitted.data.target_name, fitted.data.target
     if target is not None and labels is not None:
         usable_classes(target, labels)
-    setting = _setting(fitted.vae, fitted, draws)
+    setting = LevelSetting.of(fitted.vae, fitted.data, draws, backend)
     reconstruction = reconstruction_level(setting)
-    with show.phase("intervening on latents", len(setting.points)) as tick:
-        level = latent_level(setting, tick)
-    other = _twin(fitted, draws, show) if twin else Twin(how="not asked for", scores=None, mse=None)
+    level, other = latent_summary(setting), Twin(how="not asked for", scores=None, mse=None)
+    if 2 in chosen.levels:
+        with show.phase("intervening on latents", len(setting.points)) as tick:
+            level = latent_level(setting, tick)
+        other = _twin(fitted, draws, backend, show) if twin else other
+    results = run_chosen(setting, level.latents, chosen, show)
     downstream = None
     if target is not None and labels is not None:
         with show.phase("predicting the target", 1) as tick:
             downstream = downstream_level(setting.base.mean, target, labels, draws.resampler)
             tick()
-    settings = Settings(
+    return _report(
+        fitted, setting, _settings(draws, setting, chosen), reconstruction, level, results, other, downstream
+    )
+
+
+def _settings(draws: Draws, setting: LevelSetting, chosen: Chosen) -> Settings:
+    return Settings(
         seed=draws.seed,
         intervention_values=setting.points.shape[1],
         resamples=draws.resampler.resamples,
         permutations=draws.permutations,
         values_from="posterior" if draws.values is None else "caller",
+        levels=chosen.levels,
+        sources=len(setting.subject.sources),
+        sources_from="drawn" if isinstance(draws.sources, int) else "caller",
+        sites=draws.sites,
+        backend=draws.run.backend,
     )
-    return _report(fitted, setting, settings, reconstruction, level, other, downstream)
-
-
-def as_vae(vae: ProbedVAE | nn.Module | str | Path) -> ProbedVAE:
-    """Whatever stands for a model, wrapped."""
-    if isinstance(vae, ProbedVAE):
-        return vae
-    return load(vae) if isinstance(vae, (str, Path)) else wrap(vae)
 
 
 def _check(*, seed: int, **counts: int | None) -> None:
-    least = {"rows": 2, "n_values": 1, "resamples": 10, "permutations": 10, "chunk": 1}
+    least = {
+        "rows": 2,
+        "n_values": 1,
+        "resamples": 10,
+        "permutations": 10,
+        "chunk": 1,
+        "patch_rows": 2,
+        "patch_units": 1,
+    }
     for name, count in counts.items():
         if count is not None and count < least[name]:
             raise UsageError(
@@ -160,14 +207,7 @@ def _check(*, seed: int, **counts: int | None) -> None:
         raise UsageError(f"seed = {seed}", expected="a seed from 0 to 4294967295", fix="seed = 0")
 
 
-def _setting(vae: ProbedVAE, fitted: Fitted, draws: Draws) -> LevelSetting:
-    features = fitted.data.features
-    readout = Readout.build(features, feature_std(fitted.data.x, features), vae.device, vae.dtype)
-    base = run_baseline(vae, fitted.data.x, readout, draws.chunk)
-    return LevelSetting.of(vae, fitted.data, readout, base, draws)
-
-
-def _twin(fitted: Fitted, draws: Draws, show: Progress) -> Twin:
+def _twin(fitted: Fitted, draws: Draws, backend: Backend, show: Progress) -> Twin:
     twin, how = fresh_twin(fitted.vae, draws.seed)
     if twin is None:
         return Twin(how=how, scores=None, mse=None)
@@ -175,7 +215,7 @@ def _twin(fitted: Fitted, draws: Draws, show: Progress) -> Twin:
         if runs_the_models_weights(fitted.vae, twin, fitted.vae.to_input(fitted.data.x[:64])):
             reason = "no twin: with fresh weights the output is the same; encode and decode must use the module they are given"
             return Twin(how=reason, scores=None, mse=None)
-        setting = _setting(twin, fitted, draws)
+        setting = LevelSetting.of(twin, fitted.data, draws, backend)
         with show.phase("auditing an untrained twin", len(setting.points)) as tick:
             scores = latent_level(setting, tick).scores
     except ModelError as error:
@@ -189,6 +229,7 @@ def _report(
     settings: Settings,
     reconstruction: Reconstruction,
     level: LatentLevel,
+    results: Results,
     twin: Twin,
     downstream: Downstream | None,
 ) -> AuditReport:
@@ -199,12 +240,20 @@ def _report(
         model=model,
         data=rows,
         settings=settings,
-        verdict=verdict(reconstruction, level.latents, level.scores),
+        verdict=(
+            *verdict(reconstruction, level.latents, level.scores),
+            *level_sentences(level.latents, results.paths, results.mediation),
+        ),
         warnings=audit_warnings(model, rows, reconstruction, level.latents, level.scores, twin),
-        levels=level_statuses(),
+        levels=results.statuses,
         reconstruction=reconstruction,
         latents=level.latents,
         scores=level.scores,
+        inputs=results.inputs,
+        activations=results.activations,
+        paths=results.paths,
+        mediation=results.mediation,
+        circuit_map=results.circuit_map,
         twin=twin,
         downstream=downstream,
     )

@@ -54,28 +54,45 @@ def audit(
     ] = None,
     trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
     device: Device = "cpu",
+    levels: Annotated[str, typer.Option(help="1 inputs, 2 latents, 3 units and paths, 4 mediation.")] = "1,2,3,4",
+    sites: Annotated[
+        list[str] | None, typer.Option(help="Glob over the sites that level 3 patches (see inspect); may be repeated.")
+    ] = None,
+    patch_rows: Annotated[
+        int | None, typer.Option(help="Rows of levels 3 and 4; default: by what the model costs.", min=2)
+    ] = None,
+    patch_units: Annotated[
+        int | None, typer.Option(help="Receivers per layer and sender; default: by what the model costs.", min=1)
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(help="What activations and results may take, such as 512MiB or 2GiB.")
+    ] = "1GiB",
+    backend: Annotated[str, typer.Option(help="hooks, or nnsight to run everything through nnsight traces.")] = "hooks",
     chunk: Annotated[
         int | None, typer.Option(help="Rows per run of the model; changes no figure beyond rounding.", min=1)
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Audit a VAE on a table: what each latent drives, how strongly, and how sure that is.
+    """Audit a VAE on a table: what each latent drives, through which units, and how sure that is.
 
     Example: circuitprobe audit model.pt data.csv --target income --json audit.json
     """
     from circuitprobe.auditing import audit as run
     from circuitprobe.loading import load
+    from circuitprobe.options import backend_name, level_numbers, memory_bytes
     from circuitprobe.report.files import check_writable
     from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
 
+    chosen, size, how = level_numbers(levels), memory_bytes(memory), backend_name(backend)
     if json is not None:
         check_writable(json, (model, data, groups, schema, spec))
     with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
         vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
         report = run(
-            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, chunk=chunk, progress=progress
+            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, levels=chosen, sites=sites or None,
+            patch_rows=patch_rows, patch_units=patch_units, chunk=chunk, memory=size, backend=how, progress=progress,
         )  # fmt: skip
     if json is not None:
         report.to_json(json)
@@ -132,3 +149,39 @@ def schema(
         typer.echo(text, nl=False)
     else:
         write_atomically(out, lambda handle: handle.write(text.encode("utf-8")))
+
+
+@app.command()
+def inspect(
+    model: Annotated[
+        str, typer.Argument(help="Model file: a circuitprobe checkpoint, a state_dict, TorchScript, a pickled module.")
+    ],
+    data: Annotated[
+        str | None, typer.Argument(help="Table, or a benchmark's name; without it the model runs on made-up rows.")
+    ] = None,
+    sites: Annotated[
+        list[str] | None, typer.Option(help="Glob over sites, to see what it chooses; may be repeated.")
+    ] = None,
+    spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
+    factory: Annotated[
+        str | None, typer.Option(help="package.module:function that builds the model of a state_dict.")
+    ] = None,
+    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
+    schema: SchemaFile = None,
+    target: Target = None,
+    rows: Annotated[int, typer.Option(help="How many rows are read at most.", min=2)] = 2048,
+    device: Device = "cpu",
+) -> None:
+    """Show what was recognised in a model and a table: encoder, decoder, columns, sites, and how to override it.
+
+    Example: circuitprobe inspect model.pt data.csv --sites 'decoder.*'
+    """
+    from circuitprobe.inspecting import inspect as run
+    from circuitprobe.loading import load
+    from circuitprobe.report.progress import model_output_aside, progress_display
+    from circuitprobe.report.terminal import show
+
+    with progress_display() as progress, model_output_aside():
+        vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
+        found = run(vae, data, sites=sites or None, target=target, schema=schema, rows=rows, progress=progress)
+    show(found)

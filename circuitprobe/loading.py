@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model, resolve_device, wrap
 from circuitprobe.reference_models.checkpoint import FORMAT, rebuild
 
@@ -38,6 +40,18 @@ def load(
     return load_model(
         path, LoadOptions(factory, chosen, trust_pickle, resolve_device(device)), {FORMAT: _reference_model}
     )
+
+
+def as_vae(vae: ProbedVAE | nn.Module | str | Path) -> ProbedVAE:
+    """Whatever stands for a model, wrapped.
+
+    Raises:
+        ModelError: it cannot be loaded or recognised.
+        UsageError: it is neither a model nor a file.
+    """
+    if isinstance(vae, ProbedVAE):
+        return vae
+    return load(vae) if isinstance(vae, (str, Path)) else wrap(vae)
 
 
 def _reference_model(payload: Mapping[str, Any], source: str) -> ProbedVAE:

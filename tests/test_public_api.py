@@ -160,7 +160,7 @@ def test_json_round_trip(report: AuditReport, tmp_path: Path) -> None:
     text = report.to_json(tmp_path / "a.json")
     again = AuditReport.from_json(tmp_path / "a.json")
     assert again.to_json() == text
-    (tmp_path / "b.json").write_text(text.replace('"schema_version": "1.0"', '"schema_version": 7'))
+    (tmp_path / "b.json").write_text(text.replace('"schema_version": "2.0"', '"schema_version": 7'))
     with pytest.raises(cp.UsageError, match=r"b\.json"):
         AuditReport.from_json(tmp_path / "b.json")
     with pytest.raises(cp.UsageError, match="cannot read"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from circuitprobe.report.model import (
     EncodingTried,
     FeatureReport,
     LeftOutReport,
-    LevelStatus,
     MissingReport,
     ModelReport,
 )
@@ -28,15 +27,6 @@ if TYPE_CHECKING:
     from circuitprobe.fitting.rows import Fitted
     from circuitprobe.levels.setting import LevelSetting
     from circuitprobe.types import Column
-
-Level = Literal[1, 2, 3, 4]
-
-LEVELS: tuple[tuple[Level, str], ...] = (
-    (1, "input manipulation"),
-    (2, "latent perturbation"),
-    (3, "activation patching"),
-    (4, "causal mediation"),
-)
 
 
 def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:
@@ -121,12 +111,4 @@ def _column(column: Column, features: set[str], target: str | None) -> ColumnRep
         missing=column.missing,
         levels=len(column.categories) or None,
         role="feature" if column.name in features else "target" if column.name == target else "left out",
-    )
-
-
-def level_statuses() -> tuple[LevelStatus, ...]:
-    """Which levels of METHOD.md this version runs."""
-    return tuple(
-        LevelStatus(level=level, name=name, run=level == 2, reason=None if level == 2 else "not in this version")
-        for level, name in LEVELS
     )

@@ -22,6 +22,7 @@ from circuitprobe.adapters.data import (
     cluster_groups,
     encoding_features,
     load_groups,
+    patch_features,
     read_table,
 )
 from circuitprobe.adapters.data.number_text import number_label
@@ -147,7 +148,12 @@ def _fit_array(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOptions
             expected="a table with named columns",
             fix="pass a DataFrame that holds the target",
         )
+    row_shape = tuple(source.shape[1:]) if source.ndim > 2 else ()
+    if row_shape:
+        vae, source = replace(vae, row_shape=row_shape), source.reshape(len(source), -1)
     x, features, index, total = array_data(source, rows=options.rows, seed=options.seed)
+    if row_shape and options.features is None:
+        features = patch_features(row_shape)
     require_width(vae, x.shape[1])
     settled = vae.resolved(vae.to_input(some_rows(x)))
     features = tuple(options.features) if options.features is not None else choose_links(settled, x, features)

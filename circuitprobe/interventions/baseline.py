@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from circuitprobe.adapters.models import ProbedVAE, check_finite
-from circuitprobe.probe import Readout, capture, hidden_sites
+from circuitprobe.probe import Readout
+from circuitprobe.probe.engine import Engine
+from circuitprobe.probe.sites import FoundSite
 from circuitprobe.types import Site
 
 if TYPE_CHECKING:
-    from circuitprobe.probe.hooks import Recording
     from circuitprobe.types import FloatArray
-
-WIDEST_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,35 @@ class Baseline:
 
     def chunks(self) -> Iterator[slice]:
         """Slices of rows, the same for the baseline and every intervention, so that equal codes give equal output."""
-        return row_chunks(len(self.z), self.chunk)
+        return (slice(start, start + self.chunk) for start in range(0, len(self.z), self.chunk))
 
 
-def row_chunks(rows: int, chunk: int) -> Iterator[slice]:
-    """Slices of at most ``chunk`` rows that cover ``rows``."""
-    return (slice(start, min(start + chunk, rows)) for start in range(0, rows, chunk))
+@dataclass(frozen=True)
+class Halves:
+    """A model's two halves, tried out, with the places where they can be intervened on.
+
+    Attributes:
+        encoder: rows -> mean, or mean and log-variance side by side.
+        decoder: codes -> output.
+        found: every site of both, the encoder's first.
+    """
+
+    encoder: Engine
+    decoder: Engine
+    found: tuple[FoundSite, ...]
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The decoder's hidden layers, on which modularity is measured."""
+        return tuple(entry.site for entry in self.found if entry.half == "decoder" and entry.is_default)
 
 
-def run_baseline(vae: ProbedVAE, x: FloatArray, readout: Readout, chunk: int | None) -> Baseline:
+def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout, chunk: int | None) -> Baseline:
     """Encode and decode the rows once.
 
     Args:
         vae: the model, inside ``untouched``.
+        halves: its halves.
         x: rows in the model's space, shape (rows, dims).
         readout: how the output reads.
         chunk: rows per run; None: as many as keep the widest activation near 2 MB.
@@ -70,26 +85,22 @@ def run_baseline(vae: ProbedVAE, x: FloatArray, readout: Readout, chunk: int | N
         ModelError: the model fails or gives nan or infinity on these rows.
     """
     inputs = vae.to_input(x)
-    sites = hidden_sites(vae.model, vae.decode, vae.encode(inputs[:2]).mean)
-    width = max([x.shape[1], *(site.units for site in sites)])
-    chunk = chunk or max(16, WIDEST_BYTES // (width * inputs.element_size()))
-    slices = list(row_chunks(len(inputs), chunk))
-    posteriors = [vae.encode(inputs[rows]) for rows in slices]
-    z = torch.cat([posterior.mean for posterior in posteriors])
-    log_vars = [posterior.log_var for posterior in posteriors if posterior.log_var is not None]
-    readings, hidden = [], []
-    with capture(vae.model, sites) as recording:
-        for rows in slices:
-            recording.clear()
-            output = vae.decode(z[rows])
-            check_finite(output, vae.recognition.decode)
-            readings.append(readout.read(output))
-            hidden.append(unit_activations(recording, sites))
-    layers = tuple(torch.cat([part[number] for part in hidden]) for number in range(len(sites)))
+    z, log_var = split_posterior(halves.encoder.read(inputs, (), chunk)[0], vae)
     check_finite(z, vae.recognition.encode)
+    engine, sites = halves.decoder, halves.sites
+    chunk = chunk or engine.piece(engine.widest)
+    if not engine.independent:
+        chunk = len(z)
+    readings, hidden = [], []
+    for start in range(0, len(z), chunk):
+        output, captured = engine.once(z[start : start + chunk], sites)
+        check_finite(output, vae.recognition.decode)
+        readings.append(readout.read(output))
+        hidden.append(unit_activations(captured, sites))
+    layers = tuple(torch.cat([part[number] for part in hidden]) for number in range(len(sites)))
     return Baseline(
         mean=to_numpy(z),
-        log_var=to_numpy(torch.cat(log_vars)) if log_vars else None,
+        log_var=None if log_var is None else to_numpy(log_var),
         z=z,
         reading=torch.cat(readings),
         rows=readout.rows(torch.as_tensor(x, device=inputs.device)),
@@ -100,19 +111,37 @@ def run_baseline(vae: ProbedVAE, x: FloatArray, readout: Readout, chunk: int | N
     )
 
 
+def posterior_output(vae: ProbedVAE, x: Tensor) -> Tensor:
+    """The posterior as one tensor: mean, and log-variance beside it where the encoder states one."""
+    posterior = vae.encode(x)
+    return posterior.mean if posterior.log_var is None else torch.cat([posterior.mean, posterior.log_var], 1)
+
+
+def split_posterior(output: Tensor, vae: ProbedVAE) -> tuple[Tensor, Tensor | None]:
+    """The inverse of ``posterior_output``."""
+    if vae.latents is None or output.shape[1] == vae.latents:
+        return output, None
+    return output[:, : vae.latents], output[:, vae.latents :]
+
+
 def _unit_std(layer: Tensor, precision: float) -> Tensor:
     """s_u over the rows, shape (units,); 0 where a unit varies by no more than the rounding of its dtype."""
     std = layer.to(torch.float64).std(dim=0, correction=0)
     return torch.where(std > 8 * precision * layer.abs().amax(dim=0), std, 0.0)
 
 
-def unit_activations(recording: Recording, sites: tuple[Site, ...]) -> list[Tensor]:
-    """Recorded activations as (rows, units), positions of a map averaged."""
+def unit_activations(captured: Mapping[Site, Tensor], sites: Sequence[Site]) -> list[Tensor]:
+    """Activations as (rows, units), positions of a map averaged."""
     activations = []
     for site in sites:
-        tensor = recording.tensors[site].movedim(site.unit_axis, 1)
+        tensor = captured[site].movedim(site.unit_axis, 1)
         activations.append(tensor.flatten(2).mean(dim=2) if tensor.ndim > 2 else tensor)
     return activations
+
+
+def row_means(values: Tensor) -> FloatArray:
+    """Means over axis 1, which counts rows; summed in the model's dtype, in pairs, which torch does fast and exactly enough."""
+    return to_numpy(values.sum(1)) / values.shape[1]
 
 
 def to_numpy(tensor: Tensor) -> FloatArray:

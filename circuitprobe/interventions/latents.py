@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitprobe.adapters.data import array_data
-from circuitprobe.adapters.models import ProbedVAE, check_finite, require_width, wrap
+from circuitprobe.adapters.models import ProbedVAE, check_finite
 from circuitprobe.errors import UsageError
-from circuitprobe.interventions.baseline import Baseline, run_baseline, to_numpy, unit_activations
+from circuitprobe.interventions.baseline import Baseline, to_numpy, unit_activations
+from circuitprobe.interventions.subject import Asked, BackendName, Run, Subject, opened
 from circuitprobe.interventions.values import posterior_values, prior_values
-from circuitprobe.probe import Readout, capture, threads_for, untouched
-from circuitprobe.probe.readout import effect, feature_std
+from circuitprobe.probe.engine import MEMORY
+from circuitprobe.probe.readout import effect
 from circuitprobe.types import Feature
 
 if TYPE_CHECKING:
@@ -76,15 +76,11 @@ class LatentEffects:
         return frame
 
 
-def perturb(
-    vae: ProbedVAE, base: Baseline, readout: Readout, latent: int, values: npt.ArrayLike, *, profiles: bool = True
-) -> LatentRun:
+def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: bool = True) -> LatentRun:
     """Set one latent to each of its values, the others at mu(x), and measure what changes.
 
     Args:
-        vae: the model, inside ``untouched``.
-        base: its baseline run.
-        readout: how the output reads.
+        subject: the model on its rows.
         latent: i.
         values: v_i, shape (K,).
         profiles: whether hidden units are measured too.
@@ -93,29 +89,72 @@ def perturb(
         ModelError: the decoder gives nan or infinity at an intervened code.
     """
     points = np.asarray(values, dtype=np.float64)
+    base, readout, decoder = subject.base, subject.readout, subject.halves.decoder
     sites = base.sites if profiles else ()
     count = len(base.z)
     change = base.z.new_zeros(count, len(readout.features), dtype=torch.float64)
     strength = base.z.new_zeros(count, dtype=torch.float64)
     moved = [torch.zeros_like(layer) for layer in base.hidden[: len(sites)]]
-    with capture(vae.model, sites) as recording:
-        for rows in base.chunks():
-            code = base.z[rows].clone()
-            for value in points:
-                code[:, latent] = float(value)
-                recording.clear()
-                output = vae.decode(code)
-                check_finite(output, f"{vae.recognition.decode} at z{latent} = {value:.4g}")
-                delta = readout.change(readout.read(output), base.reading[rows])
-                change[rows] += delta
-                strength[rows] += effect(delta)
-                for number, activation in enumerate(unit_activations(recording, sites)):
-                    moved[number][rows] += (activation - base.hidden[number][rows]).abs()
+    at_once = _values_at_once(subject, len(points))
+    for rows in base.chunks():
+        before, hidden = _stacked(subject, rows, at_once)
+        for start in range(0, len(points), at_once):
+            code = base.z[rows].repeat(at_once, 1)
+            code[:, latent] = (
+                torch.as_tensor(points[start : start + at_once]).to(code).repeat_interleave(len(base.z[rows]))
+            )
+            output, captured = decoder.once(code, sites)
+            delta = readout.weighed((readout.read(output) - before).abs())
+            change[rows] += _summed(delta, at_once)
+            strength[rows] += _summed(effect(delta), at_once)
+            for number, activation in enumerate(unit_activations(captured, sites)):
+                moved[number][rows] += _summed((activation - hidden[number]).abs(), at_once)
+    if not bool(torch.isfinite(change.sum())):
+        _find_failure(subject, latent, points)
     profile = tuple(
         to_numpy(part.to(torch.float64) / len(points) / _alive(std))
         for part, std in zip(moved, base.unit_std, strict=False)
     )
     return LatentRun(latent, to_numpy(change / len(points)), to_numpy(strength / len(points)), profile)
+
+
+def _values_at_once(subject: Subject, count: int) -> int:
+    """How many values of a latent one forward run takes: more than one where there are few rows, all runs alike."""
+    decoder = subject.halves.decoder
+    if subject.run.chunk is not None or not decoder.independent:
+        return 1
+    most = decoder.piece(decoder.widest) // min(subject.base.chunk, len(subject.base.z))
+    return max(divisor for divisor in range(1, count + 1) if count % divisor == 0 and divisor <= max(1, most))
+
+
+def _stacked(subject: Subject, rows: slice, copies: int) -> tuple[Tensor, list[Tensor]]:
+    """Reading and hidden units of the run without an intervention, as many copies in one run as interventions will be.
+
+    A row's output may depend, in the last bit, on the size of its batch and its place in it; with both alike, a latent that
+    nothing reads has effects of exactly 0.
+    """
+    base = subject.base
+    if copies == 1:
+        return base.reading[rows], [layer[rows] for layer in base.hidden]
+    key = (rows.start, copies)
+    if key not in subject.stacked:
+        output, captured = subject.halves.decoder.once(base.z[rows].repeat(copies, 1), base.sites)
+        subject.stacked[key] = (subject.readout.read(output), unit_activations(captured, base.sites))
+    return subject.stacked[key]
+
+
+def _summed(values: Tensor, copies: int) -> Tensor:
+    """Sums over the values that were run at once, shape (rows, ...)."""
+    return values if copies == 1 else values.view(copies, -1, *values.shape[1:]).sum(0)
+
+
+def _find_failure(subject: Subject, latent: int, points: FloatArray) -> None:
+    """Say at which value the decoder gives nan or infinity."""
+    for value in points:
+        code = subject.base.z.clone()
+        code[:, latent] = float(value)
+        what = f"{subject.vae.recognition.decode} at z{latent} = {value:.4g}"
+        check_finite(subject.halves.decoder.forward(code), what)
 
 
 def _alive(unit_std: Tensor) -> Tensor:
@@ -124,25 +163,33 @@ def _alive(unit_std: Tensor) -> Tensor:
 
 
 def latents(
-    vae: ProbedVAE | nn.Module,
-    x: FloatArray | Tensor,
+    vae: ProbedVAE | nn.Module | Subject,
+    x: FloatArray | Tensor | None = None,
     values: Literal["posterior", "prior"] | npt.ArrayLike = "posterior",
     *,
     features: Sequence[Feature] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
     n_values: int = 8,
     chunk: int | None = None,
+    memory: int = MEMORY,
+    backend: BackendName = "hooks",
 ) -> LatentEffects:
     """Level 2 on its own: effect matrix and causal effect strength of every latent.
 
     Args:
-        vae: a wrapped model, or a module whose halves are known by name. It is left as it was.
-        x: rows in the model's space, shape (rows, dims).
+        vae: a wrapped model, or a module whose halves are known by name; it is left as it was. Or what ``prepared`` gives, which
+            has the rows and every option below already.
+        x: rows in the model's space, shape (rows, dims); images (rows, channels, height, width).
         values: ``"posterior"``: the (k - 1/2)/K quantiles of the aggregate posterior; ``"prior"``: evenly spaced on
             [-3, 3]; or the values themselves, shape (latents, K).
         features: how the dimensions read; default one per dimension that is not constant, binary where it holds only 0
-            and 1, numeric otherwise. Output is taken as it is: say ``Link.SIGMOID`` or ``Link.SOFTMAX`` for logits.
+            and 1, numeric otherwise; patches of an 8 x 8 grid for images. Output is taken as it is: say ``Link.SIGMOID`` or
+            ``Link.SOFTMAX`` for logits.
+        groups: not used by this level; every level takes the same arguments.
         n_values: K.
         chunk: rows per run of the decoder; it changes no figure.
+        memory: bytes that activations and results may take.
+        backend: ``hooks`` or ``nnsight``.
 
     Returns:
         Effects in standard deviations (numeric) or probability (categorical), all >= 0.
@@ -151,23 +198,19 @@ def latents(
         ModelError: the model does not behave like a VAE on these rows.
         UsageError: ``values`` does not have the shape (latents, K).
     """
-    vae = vae if isinstance(vae, ProbedVAE) else wrap(vae)
-    rows = to_numpy(torch.as_tensor(x))
-    chosen = tuple(features) if features is not None else default_features(rows)
-    with untouched(vae.model), threads_for(vae.model):
-        require_width(vae, rows.shape[1])
-        settled = vae.resolved(vae.to_input(rows[:2048]))
-        readout = Readout.build(chosen, feature_std(rows, chosen), settled.device, settled.dtype)
-        base = run_baseline(settled, rows, readout, chunk)
-        points = latent_values(values, base, n_values)
-        runs = [perturb(settled, base, readout, i, points[i], profiles=False) for i in range(len(points))]
-    return LatentEffects(
-        latents=tuple(f"z{i}" for i in range(len(points))),
-        features=tuple(feature.name for feature in chosen),
-        values=points,
-        effects=np.stack([run.change.mean(axis=0) for run in runs]),
-        strength=np.stack([run.strength for run in runs], axis=1),
-    )
+    # no level-2 figure depends on source rows
+    itself = np.arange(0 if x is None else len(x))[None]
+    asked = Asked(features, groups, itself, run=Run(chunk, memory, backend))
+    with opened(vae, x, asked) as subject:
+        points = latent_values(values, subject.base, n_values)
+        runs = [perturb(subject, i, points[i], profiles=False) for i in range(len(points))]
+        return LatentEffects(
+            latents=subject.latents,
+            features=tuple(feature.name for feature in subject.features),
+            values=points,
+            effects=np.stack([run.change.mean(axis=0) for run in runs]),
+            strength=np.stack([run.strength for run in runs], axis=1),
+        )
 
 
 def latent_values(values: str | npt.ArrayLike, base: Baseline, n_values: int) -> FloatArray:
@@ -195,8 +238,3 @@ def latent_values(values: str | npt.ArrayLike, base: Baseline, n_values: int) ->
             fix="one row of values per latent",
         )
     return points
-
-
-def default_features(x: FloatArray) -> tuple[Feature, ...]:
-    """What ``cp.audit`` takes an array's columns for: x0, x1, ..., binary where only 0 and 1 occur, constants left out."""
-    return tuple(f for f in array_data(x, rows=None)[1] if np.ptp(x[:, f.dims[0]]) > 0)

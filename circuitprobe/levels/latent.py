@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitprobe.interventions import LatentRun, perturb
+from circuitprobe.levels.profiles import Profiles
 from circuitprobe.metrics.fgd import completeness, disentanglement, fgc, fgd, fgd_null, group_effects, permutation_p
 from circuitprobe.metrics.modularity import modularity
 from circuitprobe.metrics.posterior import ACTIVE_NATS, kl_to_prior, latent_scales
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from circuitprobe.levels.setting import LevelSetting, Tick
     from circuitprobe.types import FloatArray
-
-
-PROFILE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class LatentLevel:
     """Level 2 of one model."""
 
     latents: tuple[LatentReport, ...]
-    scores: Scores
+    scores: Scores | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class _Rows:
     ces_prior: Measured
     support: Measured
     support_prior: Measured
-    profiles: tuple[Measured, ...]
+    profiles: tuple[Profiles, ...]
 
 
 def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
@@ -81,6 +79,35 @@ def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
     return LatentLevel(_latent_reports(setting, measured, kl, scale, active, r), _scores(setting, measured, active, r))
 
 
+def latent_summary(setting: LevelSetting) -> LatentLevel:
+    """What is known of the latents without intervening on them: KL, scale, which are active."""
+    kl, scale, active = _activity(setting)
+    unknown = Estimate(None, None, None, setting.n)
+    return LatentLevel(
+        tuple(
+            LatentReport(
+                name=name,
+                active=bool(active[i]),
+                kl=estimate(*kl.at(i), setting.n),
+                scale=estimate(*scale.at(i), setting.n),
+                posterior_values=tuple(setting.points[i].tolist()),
+                prior_values=tuple(setting.prior_points[i].tolist()),
+                ces=unknown,
+                ces_prior=unknown,
+                on_support_rate=unknown,
+                on_support_rate_prior=unknown,
+                specificity=unknown,
+                inverse_entropy=unknown,
+                disentanglement=unknown,
+                effects={},
+                group_effects={},
+            )
+            for i, name in enumerate(setting.latent_names)
+        ),
+        None,
+    )
+
+
 def _measure(source: Measured, function: Callable[..., FloatArray], *others: Measured) -> Measured:
     """A function of quantities, on all rows and on each resample."""
     return Measured(
@@ -91,32 +118,32 @@ def _measure(source: Measured, function: Callable[..., FloatArray], *others: Mea
 
 def _run(setting: LevelSetting, tick: Tick) -> _Rows:
     per_latent: list[list[Measured]] = []
-    profiles: list[Measured] = []
+    profiles: list[Profiles] = []
     for i in range(len(setting.points)):
-        run = perturb(setting.vae, setting.base, setting.readout, i, setting.points[i])
-        prior = perturb(setting.vae, setting.base, setting.readout, i, setting.prior_points[i], profiles=False)
+        run = perturb(setting.subject, i, setting.points[i])
+        prior = perturb(setting.subject, i, setting.prior_points[i], profiles=False)
         scalars = [
             run.strength,
             prior.strength,
             _inside(setting, i, setting.points[i]),
             _inside(setting, i, setting.prior_points[i]),
         ]
-        columns = [run.change, *(column[:, None] for column in scalars), *_alive(run)]
-        effects, ces, ces_prior, support, support_prior, *layers = _over_rows(setting, columns)
+        columns = [run.change, *(column[:, None] for column in scalars)]
+        effects, ces, ces_prior, support, support_prior = _over_rows(setting, columns)
         per_latent.append([effects, ces, ces_prior, support, support_prior])
-        profiles = profiles or [_room(len(setting.points), layer) for layer in layers]
+        layers = _alive(run)
+        profiles = profiles or [_room(setting, layer.shape[1]) for layer in layers]
         for room, layer in zip(profiles, layers, strict=True):
-            room.value[i], room.resampled[:, i] = layer.value, layer.resampled
+            (profile,) = _over_rows(setting, [layer])
+            room.put(i, profile.value, profile.resampled)
         tick()
     effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
     ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest)
     return _Rows(effects, ces, ces_prior, support, support_prior, tuple(profiles))
 
 
-def _room(latents: int, layer: Measured) -> Measured:
-    """Space for one layer's profiles of all latents; resampled ones in single precision, they only bound an interval."""
-    resamples, units = layer.resampled.shape
-    return Measured(np.empty((latents, units)), np.empty((resamples, latents, units), dtype=np.float32))
+def _room(setting: LevelSetting, units: int) -> Profiles:
+    return Profiles(len(setting.points), setting.resampler.resamples, units, setting.memory)
 
 
 def _over_rows(setting: LevelSetting, parts: list[FloatArray]) -> list[Measured]:
@@ -247,16 +274,16 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
     )
 
 
-def _modularity(n: int, layers: list[Measured], active: npt.NDArray[np.bool_]) -> Estimate:
+def _modularity(n: int, layers: list[Profiles], active: npt.NDArray[np.bool_]) -> Estimate:
     """Modularity over the units of some layers; resamples are taken a few at a time, as profiles may be wide."""
     if not layers:
         return Estimate(None, None, None, n)
     value = float(modularity(np.concatenate([part.value for part in layers], axis=-1), active))
-    resamples = len(layers[0].resampled)
-    block = max(1, PROFILE_BYTES // max(1, 8 * sum(part.value.size for part in layers)))
+    resamples = layers[0].resamples
+    block = max(1, min(part.block for part in layers) // len(layers))
     parts = []
     for start in range(0, resamples, block):
-        wide = [part.resampled[start : start + block].astype(np.float64) for part in layers]
+        wide = [part.read(start, min(start + block, resamples)) for part in layers]
         parts.append(modularity(np.concatenate(wide, axis=-1), active))
     return estimate(value, np.concatenate(parts), n)
 

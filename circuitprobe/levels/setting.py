@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
 
 from circuitprobe.interventions import Baseline, latent_values, prior_values
+from circuitprobe.interventions.sources import SOURCES, source_rows
+from circuitprobe.interventions.subject import Run, Subject, subject_of, tried_out
 from circuitprobe.metrics.support import Support
+from circuitprobe.probe import Readout
+from circuitprobe.probe.readout import feature_std
 from circuitprobe.stats.bootstrap import Resampler
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models import ProbedVAE
-    from circuitprobe.probe import Readout
+    from circuitprobe.probe.backends import Backend
     from circuitprobe.types import AuditData, FloatArray, IntArray
 
 
@@ -34,7 +39,9 @@ class Draws:
         permutations: of the FGD null.
         n_values: K.
         values: intervention values (latents, K) instead of the posterior-calibrated ones, or None.
-        chunk: rows per run of the model, or None.
+        sources: R, or source rows of shape (R, rows).
+        run: how interventions are run.
+        sites: globs that choose the sites of level 3, or None.
     """
 
     resampler: Resampler
@@ -42,7 +49,9 @@ class Draws:
     permutations: int
     n_values: int
     values: FloatArray | None
-    chunk: int | None
+    sources: int | IntArray = SOURCES
+    run: Run = field(default_factory=Run)
+    sites: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,36 +59,54 @@ class LevelSetting:
     """One model on one set of rows, with the draws that all metrics share.
 
     Attributes:
-        vae: the model, settled on these rows, inside ``untouched``.
+        subject: the model on the rows, with the run without an intervention, inside ``untouched``.
         data: the rows.
-        readout: how the decoder's output reads.
-        base: the run without interventions.
         support: where codes lie.
         resampler: the bootstrap.
         seed: of everything else that is drawn.
         permutations: of the FGD null.
         points: v_ik, shape (latents, K).
         prior_points: the prior-scale values, shape (latents, K).
+        sites: globs that choose the sites of level 3, or None.
     """
 
-    vae: ProbedVAE
+    subject: Subject
     data: AuditData
-    readout: Readout
-    base: Baseline
     support: Support
     resampler: Resampler
     seed: int
     permutations: int
     points: FloatArray
     prior_points: FloatArray
+    sites: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, vae: ProbedVAE, data: AuditData, readout: Readout, base: Baseline, draws: Draws) -> LevelSetting:
-        """Derive support and intervention values from the baseline."""
+    def of(cls, vae: ProbedVAE, data: AuditData, draws: Draws, backend: Backend) -> LevelSetting:
+        """Run the model without interventions and derive support and intervention values.
+
+        Raises:
+            ModelError: the model fails or gives nan or infinity on these rows.
+            UsageError: values, sources or settings that make no sense.
+        """
+        readout = Readout.build(data.features, feature_std(data.x, data.features), vae.device, vae.dtype)
+        halves = tried_out(vae, data.x, draws.run, backend)
+        sources = torch.as_tensor(source_rows(draws.sources, len(data.x), draws.seed))
+        subject = subject_of(vae, data.x, readout, data.groups, halves, sources, draws.run)
+        base = subject.base
         points = latent_values("posterior" if draws.values is None else draws.values, base, draws.n_values)
         prior = prior_values(len(points), points.shape[1])
         support = Support.of(base.mean, base.log_var)
-        return cls(vae, data, readout, base, support, draws.resampler, draws.seed, draws.permutations, points, prior)
+        return cls(subject, data, support, draws.resampler, draws.seed, draws.permutations, points, prior, draws.sites)
+
+    @property
+    def base(self) -> Baseline:
+        """The run without an intervention."""
+        return self.subject.base
+
+    @property
+    def readout(self) -> Readout:
+        """How the decoder's output reads."""
+        return self.subject.readout
 
     @property
     def n(self) -> int:
@@ -96,3 +123,18 @@ class LevelSetting:
         """Group number of each feature, shape (features,)."""
         number = {name: g for g, group in enumerate(self.data.groups) for name in group.features}
         return np.array([number[feature.name] for feature in self.data.features], dtype=np.int64)
+
+    @property
+    def group_means(self) -> FloatArray:
+        """Turns feature changes into means over each group, shape (features, groups)."""
+        member = np.eye(len(self.data.groups))[self.membership]
+        return np.asarray(member / member.sum(axis=0))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that activations and results may take."""
+        return self.subject.run.memory
+
+    def resampler_for(self, rows: int) -> Resampler:
+        """The bootstrap for a level that runs on fewer rows."""
+        return self.resampler if rows == self.resampler.n else replace(self.resampler, n=rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +106,9 @@ def select(output: Any, selector: Sequence[int | str]) -> Tensor:  # noqa: ANN40
         TypeError: the selector leads to something that is not a tensor.
     """
     for key in selector:
-        output = getattr(output, key) if isinstance(key, str) and hasattr(output, key) else output[key]
+        # a dictionary may have a key that is also the name of one of its methods
+        by_name = isinstance(key, str) and not isinstance(output, Mapping) and hasattr(output, key)
+        output = getattr(output, str(key)) if by_name else output[key]
     if not isinstance(output, Tensor):
         raise TypeError(f"selector {tuple(selector)} leads to {type(output).__name__}, not to a tensor")
     return output

@@ -31,12 +31,15 @@ class Readout:
     """Turns decoder output into values and probabilities, and differences of those into feature changes.
 
     Every delta_f of METHOD.md section 0 is a weighted sum of absolute differences, so one matrix product gives all of
-    them: weight 1 / s_f for a numeric feature, 1/2 for each category of a categorical one, 1 for a binary one or a pixel.
+    them: weight 1 / s_f for a numeric feature, 1/2 for each category of a categorical one, 1 for a binary one, 1 / pixels for
+    each pixel of a patch.
 
     Attributes:
         features: the F features that scores are computed on.
         dims: which output columns are read, in feature order.
         weights: shape (len(dims), features), float64.
+        signed: what a difference of readings is multiplied with in signed output changes (METHOD.md section 4): 1 / s_f for
+            a numeric feature, 1 for a probability, 1 / sqrt(pixels) for each pixel of a patch, shape (len(dims),), float64.
         center: with ``scale`` undoes a standardised binary column, shape (len(dims),), float64.
         scale: see ``center``.
         dtype: of readings and of differences between them.
@@ -45,6 +48,7 @@ class Readout:
     features: tuple[Feature, ...]
     dims: tuple[int, ...]
     weights: Tensor
+    signed: Tensor
     center: Tensor
     scale: Tensor
     dtype: torch.dtype
@@ -66,22 +70,22 @@ class Readout:
             dtype: of readings and changes: the model's, as its output holds no more.
         """
         dims = tuple(dim for feature in features for dim in feature.decode.dims)
-        weights = np.zeros((len(dims), len(features)))
+        weights, signed = np.zeros((len(dims), len(features))), np.ones(len(dims))
         center, scale = np.zeros(len(dims)), np.ones(len(dims))
         start = 0
         for number, feature in enumerate(features):
             stop = start + len(feature.decode.dims)
-            share = 0.5 if feature.kind is FeatureKind.CATEGORICAL else 1.0
-            weights[start:stop, number] = share / std[number] if feature.kind is FeatureKind.NUMERIC else share
+            weights[start:stop, number] = _share(feature) / std[number]
+            signed[start:stop] = _share(feature, signed=True) / std[number]
             center[start:stop], scale[start:stop] = feature.decode.center, feature.decode.scale
             start = stop
-        exact = [torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, center, scale)]
-        return cls(tuple(features), dims, exact[0], exact[1], exact[2], dtype)
+        exact = [torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, signed, center, scale)]
+        return cls(tuple(features), dims, exact[0], exact[1], exact[2], exact[3], dtype)
 
     def read(self, output: Tensor) -> Tensor:
         """Values and probabilities, shape (rows, len(dims)), from decoder output of shape (rows, dims)."""
-        picked = _columns(output, self.dims).to(self.dtype)
-        if any(feature.decode.link is not Link.IDENTITY for feature in self.features):
+        picked = self._picked(output).to(self.dtype)
+        if not self.is_linear:
             picked = self._activated(picked)
         return (picked * self.scale + self.center).to(self.dtype) if self._rescales else picked
 
@@ -92,11 +96,60 @@ class Readout:
 
     def change(self, after: Tensor, before: Tensor) -> Tensor:
         """delta_f between two readings, shape (rows, features), >= 0, float64."""
-        return ((after - before).abs() @ self._weights).to(torch.float64)
+        return self.weighed((after - before).abs()).to(torch.float64)
+
+    def weighed(self, sizes: Tensor) -> Tensor:
+        """delta_f, shape (rows, features), from absolute differences of readings, shape (rows, len(dims)), in their dtype."""
+        return sizes * self._weights.diagonal() if self.one_by_one else sizes @ self._weights
+
+    def vectors(self, after: Tensor, before: Tensor) -> Tensor:
+        """Signed standardised changes (METHOD.md sections 3 and 4), shape (rows, len(dims)), in the readings' dtype."""
+        return (after - before) * self._signed
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """Which feature each reading column belongs to, shape (len(dims),)."""
+        counts = torch.tensor([len(feature.decode.dims) for feature in self.features], device=self.weights.device)
+        return torch.repeat_interleave(torch.arange(len(self.features), device=self.weights.device), counts)
+
+    @cached_property
+    def one_by_one(self) -> bool:
+        """Every feature has one reading column."""
+        return len(self.dims) == len(self.features)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """A reading is the decoder's output but for a scale and an offset."""
+        return all(feature.decode.link is Link.IDENTITY for feature in self.features)
+
+    def along(self, directions: Tensor) -> Tensor:
+        """What a step along some directions of the output does to the readings, shape (directions, len(dims)).
+
+        Only where ``is_linear``.
+        """
+        picked = self._picked(directions).to(self.dtype)
+        return (picked * self.scale).to(self.dtype) if self._rescales else picked
+
+    def _picked(self, output: Tensor) -> Tensor:
+        if self._in_order and output.shape[1] == len(self.dims):
+            return output
+        return output.index_select(1, self._index)
+
+    @cached_property
+    def _in_order(self) -> bool:
+        return self.dims == tuple(range(len(self.dims)))
+
+    @cached_property
+    def _index(self) -> Tensor:
+        return torch.tensor(self.dims, device=self.weights.device)
 
     @cached_property
     def _weights(self) -> Tensor:
         return self.weights.to(self.dtype)
+
+    @cached_property
+    def _signed(self) -> Tensor:
+        return self.signed.to(self.dtype)
 
     @cached_property
     def _rescales(self) -> bool:
@@ -113,6 +166,15 @@ class Readout:
                 picked[:, start:stop] = picked[:, start:stop].sigmoid()
             start = stop
         return picked
+
+
+def _share(feature: Feature, *, signed: bool = False) -> float:
+    """Weight of one reading column in delta_f, or in the signed vector."""
+    if feature.kind is FeatureKind.CATEGORICAL and not signed:
+        return 0.5
+    if feature.kind is FeatureKind.PIXEL:
+        return 1.0 / np.sqrt(len(feature.dims)) if signed else 1.0 / len(feature.dims)
+    return 1.0
 
 
 def _columns(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:

@@ -13,14 +13,15 @@ SMALL = 1_000_000
 
 @contextmanager
 def threads_for(model: nn.Module) -> Iterator[None]:
-    """One thread inside the block for a model of fewer than a million weights, as many as before for a larger one.
+    """One thread inside the block for a model of fewer than a million weights without kernels, as many as before for others.
 
     Layers of a small model take less time than their threads take to meet, and on a busy machine the waiting is many
-    times the work. The setting is put back afterwards.
+    times the work; a convolution uses each of its few weights at every position. The setting is put back afterwards.
     """
     before = torch.get_num_threads()
     try:
-        if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
+        kernels = any(parameter.ndim > 2 for parameter in model.parameters())
+        if not kernels and sum(parameter.numel() for parameter in model.parameters()) < SMALL:
             torch.set_num_threads(1)
         yield
     finally:

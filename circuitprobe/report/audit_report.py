@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from circuitprobe.errors import UsageError
 from circuitprobe.report.files import write_atomically
+from circuitprobe.report.frames import Frame, report_frame
+from circuitprobe.report.levels import ActivationLevel, CircuitMap, InputLevel, MediationLevel, PathLevel
 from circuitprobe.report.model import (
     SCHEMA_VERSION,
     AuditWarning,
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 SIGNIFICANT_DIGITS = 9
 
-Frame = Literal["effects", "latents", "scores", "reconstruction"]
-
 
 class AuditReport(_Model):
     """Everything that one audit found. ``to_json`` writes it, ``to_frame`` gives its tables.
@@ -59,7 +59,12 @@ class AuditReport(_Model):
     levels: tuple[LevelStatus, ...]
     reconstruction: Reconstruction
     latents: tuple[LatentReport, ...]
-    scores: Scores
+    scores: Scores | None = Field(description="null where level 2 was not asked for")
+    inputs: InputLevel | None = Field(default=None, description="level 1")
+    activations: ActivationLevel | None = Field(default=None, description="level 3, interchange interventions")
+    paths: PathLevel | None = Field(default=None, description="level 3, path-specific patching and circuits")
+    mediation: MediationLevel | None = Field(default=None, description="level 4")
+    circuit_map: CircuitMap | None = Field(default=None, description="from levels 1 and 3")
     twin: Twin
     downstream: Downstream | None
 
@@ -82,32 +87,17 @@ class AuditReport(_Model):
         """One of the report's tables.
 
         Args:
-            table: ``effects``: latents x features, values; ``latents``, ``scores`` and ``reconstruction``: one row per
-                entry with a value, a lower and an upper end per metric (``ces``, ``ces_low``, ``ces_high``).
+            table: ``effects``: latents x features, values; ``inputs``: features x latents, the input matrix (``z0``,
+                ``z0_low``, ``z0_high``); ``latents``, ``scores`` and ``reconstruction``: one row per entry with a value, a
+                lower and an upper end per metric (``ces``, ``ces_low``, ``ces_high``); ``units``: one row per unit that
+                changes, with its effect, those on the feature groups (``effect_body``) and, in the encoder, on the latents
+                (``shift_z0``); ``circuits``: one row per sender and site; ``mediation``: one row per treatment, mediator
+                and outcome.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: there is no such table, or the level that fills it was not run.
         """
-        import pandas as pd
-
-        if table == "effects":
-            rows = {latent.name: {name: e.value for name, e in latent.effects.items()} for latent in self.latents}
-            return pd.DataFrame.from_dict(rows, orient="index").rename_axis("latent")
-        if table == "latents":
-            return pd.DataFrame([{"latent": x.name, "active": x.active, **_flat(x)} for x in self.latents]).set_index(
-                "latent"
-            )
-        if table == "scores":
-            entries = _estimates(self.scores) | {"mse": self.reconstruction.mse}
-            return pd.DataFrame([_row(name, e) for name, e in entries.items()]).set_index("metric")
-        if table == "reconstruction":
-            rows_ = [{"feature": name, **_flat(entry)} for name, entry in self.reconstruction.features.items()]
-            return pd.DataFrame(rows_).set_index("feature")
-        raise UsageError(
-            f"to_frame({table!r})",
-            expected="effects, latents, scores or reconstruction",
-            fix='report.to_frame("effects")',
-        )
+        return report_frame(self, table)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The report as JSON: sorted keys, floats of nine significant digits, the same bytes for the same audit.
@@ -167,21 +157,6 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every report validates against."""
     schema = AuditReport.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _estimates(entry: _Model) -> dict[str, Estimate]:
-    return {name: value for name, value in entry if isinstance(value, Estimate)}
-
-
-def _flat(entry: _Model) -> dict[str, float | None]:
-    flat: dict[str, float | None] = {}
-    for name, e in _estimates(entry).items():
-        flat |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
-    return flat
-
-
-def _row(name: str, e: Estimate) -> dict[str, float | int | str | None]:
-    return {"metric": name, "value": e.value, "low": e.low, "high": e.high, "null": e.null, "n": e.n}
 
 
 def _rounded(content: Any) -> Any:  # noqa: ANN401 - JSON

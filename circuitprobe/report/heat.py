@@ -1,20 +1,25 @@
-"""The effect matrix as a strip of shaded cells: features down, latents across."""
+"""The effect matrix and the input matrix as strips of shaded cells: features or groups down, latents across."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from circuitprobe.report.words import plain
+from circuitprobe.report.level_words import by_strength
+from circuitprobe.report.order import feature_names, group_names, ordered
+from circuitprobe.report.words import counted, measured, plain
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
+    from circuitprobe.types import Estimate
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:*#"
 CELL = 5
-MOST_FEATURES = 40
+MOST_ROWS = 40
 
 
 def shade(value: float, largest: float, *, unicode: bool = True) -> str:
@@ -26,38 +31,65 @@ def shade(value: float, largest: float, *, unicode: bool = True) -> str:
 
 
 def heat_strip(report: AuditReport, width: int, *, unicode: bool = True) -> Text | None:
-    """Live latents across, as many as fit, the strongest first; features down, those moved most where there are many.
+    """The effect matrix of level 2: features down, live latents across.
 
     Returns:
-        None where no latent is active.
+        None where no latent is active, or none of their effects is known.
     """
-    live = sorted((latent for latent in report.latents if latent.active), key=lambda x: -(x.ces.value or 0.0))
+    live = [latent for latent in by_strength(report.latents) if measured(latent)]
     if not live:
         return None
-    names = [feature.name for feature in report.data.features]
-    total = {name: sum(latent.effects[name].value or 0.0 for latent in live) for name in names}
-    kept = set(sorted(names, key=lambda name: -total[name])[:MOST_FEATURES])
-    label = min(max(len(plain(name)) for name in kept), max(8, width // 3))
-    shown = live[: max(1, (width - label - 2) // CELL)]
-    largest = max((latent.effects[name].value or 0.0) for latent in shown for name in kept)
+    rows = [(name, [_value(latent.effects.get(name)) for latent in live]) for name in feature_names(report)]
+    return matrix_strip(rows, [latent.name for latent in live], width, noun="feature", unicode=unicode)
+
+
+def input_strip(report: AuditReport, width: int, *, unicode: bool = True) -> Text | None:
+    """The input matrix of level 1: feature groups down, live latents across.
+
+    Returns:
+        None where level 1 was not run or no latent is active.
+    """
+    live = [latent.name for latent in by_strength(report.latents)]
+    if report.inputs is None or not live:
+        return None
+    groups = ordered(report.inputs.groups, group_names(report))
+    rows = [(name, [_value(row.shift.get(latent)) for latent in live]) for name, row in groups.items()]
+    return matrix_strip(rows, live, width, noun="group", unicode=unicode)
+
+
+def _value(e: Estimate | None) -> float:
+    return 0.0 if e is None or e.value is None else e.value
+
+
+def matrix_strip(
+    rows: Sequence[tuple[str, Sequence[float]]], latents: Sequence[str], width: int, *, noun: str, unicode: bool = True
+) -> Text:
+    """Figures with a shade each, in one line per row.
+
+    Args:
+        rows: names with one value per latent, in the order of the data; of many those with the largest sum are kept.
+        latents: names of the columns, the most important first; as many as fit are shown.
+        width: columns of the terminal.
+        noun: what a row is, for the note on what is not shown.
+        unicode: whether shades can be printed.
+    """
+    kept = sorted(sorted(range(len(rows)), key=lambda row: -sum(rows[row][1]))[:MOST_ROWS])
+    label = min(max((cell_len(plain(rows[row][0])) for row in kept), default=1), max(8, width // 3))
+    count = min(len(latents), max(1, (width - label - 2) // CELL))
+    largest = max((value for row in kept for value in rows[row][1][:count]), default=0.0)
     strip = Text(no_wrap=True, overflow="crop")
-    strip.append(" " * (label + 1) + "".join(f"{latent.name:>{CELL - 1}} " for latent in shown) + "\n", style="dim")
-    for name in names:
-        if name not in kept:
-            continue
-        shown_name = plain(name)
-        short = shown_name if len(shown_name) <= label else shown_name[: label - 1] + ("…" if unicode else ".")
-        strip.append(f"{short:<{label}} ")
-        for latent in shown:
-            value = latent.effects[name].value or 0.0
+    strip.append(" " * (label + 1) + "".join(f"{name:>{CELL - 1}} " for name in latents[:count]) + "\n", style="dim")
+    for row in kept:
+        name, values = rows[row]
+        strip.append(f"{_fitted(plain(name), label, unicode=unicode)} ")
+        for value in values[:count]:
             tone = shade(value, largest, unicode=unicode)
-            strip.append(
-                f" {_figure(value)}{tone}", style="bold" if tone == (SHADES if unicode else ASCII_SHADES)[-1] else ""
-            )
+            darkest = tone == (SHADES if unicode else ASCII_SHADES)[-1]
+            strip.append(f" {_figure(value)}{tone}", style="bold" if darkest else "")
         strip.append("\n")
     left = [
-        f"{len(live) - len(shown)} weaker latents" if len(shown) < len(live) else "",
-        _hidden(len(names) - len(kept)),
+        counted(len(latents) - count, "weaker latent") if count < len(latents) else "",
+        f"{counted(len(rows) - len(kept), noun)} with less" if len(kept) < len(rows) else "",
     ]
     if any(left):
         strip.append(f"not shown: {', '.join(part for part in left if part)}\n", style="dim")
@@ -65,8 +97,11 @@ def heat_strip(report: AuditReport, width: int, *, unicode: bool = True) -> Text
     return strip
 
 
-def _hidden(count: int) -> str:
-    return f"{count} features that are moved less" if count else ""
+def _fitted(name: str, cells: int, *, unicode: bool) -> str:
+    """A name in exactly so many columns of the terminal; wide letters take two of them."""
+    if cell_len(name) > cells:
+        name = set_cell_size(name, cells - 1) + ("…" if unicode else ".")
+    return set_cell_size(name, cells)
 
 
 def _figure(value: float) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, Scaling
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -206,3 +206,8 @@ class Settings(_Model):
     permutations: int
     interval: str = "95 % percentile bootstrap over audited rows"
     values_from: Literal["posterior", "caller"]
+    levels: tuple[int, ...] = Field(description="asked for")
+    sources: int = Field(description="R")
+    sources_from: Literal["drawn", "caller"]
+    sites: tuple[str, ...] | None = Field(description="globs that choose the sites of level 3; null: the activations")
+    backend: Literal["hooks", "nnsight"]

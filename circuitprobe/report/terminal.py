@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from circuitprobe.report.heat import heat_strip
-from circuitprobe.report.words import drives, interval, number, plain, short
+from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, estimate_text, hanging, plain_table, section
+from circuitprobe.report.order import group_names, ordered
+from circuitprobe.report.terminal_levels import level_sections
+from circuitprobe.report.terminal_map import circuit_map
+from circuitprobe.report.words import drives, interval, measured, number, percent, short
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
     from circuitprobe.types import Estimate
-
-NARROW = 90
 
 _SCORES = (
     ("ces", "CES, all latents", "output change per intervention"),
@@ -46,20 +47,26 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
     yield Text()
     yield from _verdict(report, unicode=unicode)
     for warning in report.warnings:
-        yield _hanging("!" if not unicode else "⚠", warning.message, "yellow")
+        yield hanging("!" if not unicode else "⚠", warning.message, "yellow")
     if report.downstream is not None:
         auc = report.downstream.auc
-        yield _hanging(
-            _bullet(unicode=unicode),
+        yield hanging(
+            bullet(unicode=unicode),
             f"{report.downstream.target} is told from the latents with AUC {interval(auc)} (chance 0.5).",
         )
-    yield from _section("Scores", _scores(report, width, unicode=unicode))
-    yield from _section("Latents", _latents(report, width, unicode=unicode))
+    yield from section("Scores", _scores(report, width, unicode=unicode))
+    yield from section("Latents", _latents(report, width, unicode=unicode))
     strip = heat_strip(report, width, unicode=unicode)
     if strip is not None:
-        yield from _section("Effect of each latent on each column (standard deviations, or probability moved)", strip)
-    yield from _section("Reconstruction", _reconstruction(report, width, unicode=unicode))
-    yield from _section("What was audited", _facts(report))
+        yield from section("Effect of each latent on each column (standard deviations, or probability moved)", strip)
+    tree = circuit_map(report, width, unicode=unicode)
+    if tree is not None:
+        title = "Circuit map (what moves each latent, the units that its effect runs through, what it reaches)"
+        yield from section(title, tree)
+    for title, body in level_sections(report, width, unicode=unicode):
+        yield from section(title, body)
+    yield from section("Reconstruction", _reconstruction(report, width, unicode=unicode))
+    yield from section("What was audited", _facts(report))
 
 
 class _PipedConsole(Console):
@@ -70,8 +77,8 @@ class _PipedConsole(Console):
         raise BrokenPipeError
 
 
-def show(report: AuditReport) -> None:
-    """Print the report on standard output.
+def show(report: RenderableType) -> None:
+    """Print a report or an inspection on standard output.
 
     Raises:
         BrokenPipeError: the reader has closed the pipe.
@@ -103,110 +110,75 @@ def _title(report: AuditReport) -> Text:
     return title
 
 
-def _bullet(*, unicode: bool) -> str:
-    return "•" if unicode else "*"
-
-
 def _verdict(report: AuditReport, *, unicode: bool) -> Iterator[RenderableType]:
     for position, line in enumerate(report.verdict):
         style = ("bold green" if report.reconstruction.reconstructs else "bold red") if position == 0 else ""
-        yield _hanging(_bullet(unicode=unicode), line, style)
-
-
-def _hanging(mark: str, text: str, style: str = "") -> Table:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(Text(mark, style=style), Text(plain(text), style=style))
-    return grid
-
-
-def _section(title: str, body: RenderableType) -> Iterator[RenderableType]:
-    yield Text()
-    yield Text(title, style="bold")
-    yield Padding(body, (0, 0, 0, 1))
-
-
-def _table(columns: Sequence[tuple[str, bool]]) -> Table:
-    """A table without lines; a column is (header, figures or not)."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    for header, figures in columns:
-        table.add_column(header, justify="right" if figures else "left", no_wrap=figures, overflow="fold")
-    return table
-
-
-_PLUS_MINUS = {True: "±", False: "+-"}
-
-
-def _add(table: Table, *cells: str | Text, style: str = "") -> None:
-    """A row of cells taken literally: names from a user's table are no markup."""
-    table.add_row(*(Text(plain(cell)) if isinstance(cell, str) else cell for cell in cells), style=style)
-
-
-def _show(e: Estimate | None, width: int, *, unicode: bool) -> str:
-    """An estimate as wide as the terminal allows: with its interval, or with half its length."""
-    if e is None:
-        return ""
-    if width >= NARROW or e.value is None or e.low is None or e.high is None:
-        return interval(e)
-    return f"{number(e.value)} {_PLUS_MINUS[unicode]}{number((e.high - e.low) / 2, 1)}"
+        yield hanging(bullet(unicode=unicode), line, style)
 
 
 def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
     wide = width >= NARROW
-    span = "value [95 % interval]" if wide else f"value {_PLUS_MINUS[unicode]}95 %"
-    table = _table(
+    span = "value [95 % interval]" if wide else f"value {PLUS_MINUS[unicode]}95 %"
+    table = plain_table(
         [("", False), (span, True), ("chance", True), ("untrained twin", True)] + ([("", False)] if wide else [])
     )
-    for name, label, meaning in _SCORES:
+    fgd_p = None if report.scores is None else report.scores.fgd_p
+    for name, label, meaning in _SCORES if report.scores is not None else ():
         own: Estimate = getattr(report.scores, name)
         twin = getattr(report.twin.scores, name).value if report.twin.scores else None
-        row = [label, _show(own, width, unicode=unicode), "" if own.null is None else number(own.null), number(twin)]
-        p = f", p = {number(report.scores.fgd_p)}" if name == "fgd_adjusted" and report.scores.fgd_p is not None else ""
-        _add(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
+        row = [
+            label,
+            estimate_text(own, width, unicode=unicode),
+            "" if own.null is None else number(own.null),
+            number(twin),
+        ]
+        p = f", p = {number(fgd_p)}" if name == "fgd_adjusted" and fgd_p is not None else ""
+        add_row(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
     lower = [Text("reconstruction error; lower is better", style="dim")] if wide else []
-    _add(table, "MSE", _show(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *lower)
+    add_row(table, "MSE", estimate_text(mse, width, unicode=unicode), number(mse.null), number(twin_mse), *lower)
     return table
 
 
 def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
-    wide = width >= NARROW
-    columns = [("", False), ("CES", True), ("specificity", True), ("KL", True), ("on support", True), ("drives", False)]
-    table = _table(columns if wide else [columns[0], columns[1], columns[3], columns[5]])
+    """One row per latent, live ones first; where level 2 was not run only what the encoder says of them."""
+    wide, known = width >= NARROW, any(measured(latent) for latent in report.latents)
+    full = wide and known
+    columns = [("", False)] + [("CES", True)] * known + [("specificity", True)] * full
+    columns += [("KL", True)] + [("on support", True)] * full + [("drives" if known else "", False)]
+    table = plain_table(columns)
     for latent in sorted(report.latents, key=lambda x: (not x.active, -(x.ces.value or 0.0))):
+        cells = [latent.name]
+        if known:
+            cells.append(estimate_text(latent.ces, width, unicode=unicode))
+        if full:
+            cells.append(estimate_text(latent.specificity, width, unicode=unicode))
+        cells.append(number(latent.kl.value, 3 if wide else 2))
+        if full:
+            cells.append(percent(latent.on_support_rate))
         named = ", ".join(f"{short(name)} {share:.0%}" for name, share in drives(latent)) or "nothing"
-        cells = [latent.name, _show(latent.ces, width, unicode=unicode)]
-        if wide:
-            cells += [
-                _show(latent.specificity, width, unicode=unicode),
-                number(latent.kl.value),
-                _percent(latent.on_support_rate),
-            ]
-        else:
-            cells += [number(latent.kl.value, 2)]
-        _add(table, *cells, named if latent.active else f"inactive ({named})", style="" if latent.active else "dim")
+        if not known:
+            named = "active" if latent.active else "inactive"
+        elif not latent.active:
+            named = f"inactive ({named})"
+        add_row(table, *cells, named, style="" if latent.active else "dim")
     return table
 
 
-def _percent(e: Estimate) -> str:
-    return "-" if e.value is None else f"{e.value:.0%}"
-
-
 def _reconstruction(report: AuditReport, width: int, *, unicode: bool) -> Table:
-    table = _table(
+    table = plain_table(
         [("", False), ("R² or accuracy" if unicode else "R2 or accuracy", True), ("chance", True), ("kind", False)]
     )
     for feature in report.data.features:
         entry = report.reconstruction.features[feature.name]
-        shown = entry.r2 or entry.accuracy
-        chance = 0.0 if entry.r2 is not None else shown.null if shown is not None else None
-        weak = shown is not None and shown.value is not None and chance is not None and shown.value <= chance
-        _add(
+        own = entry.r2 or entry.accuracy
+        chance = 0.0 if entry.r2 is not None else own.null if own is not None else None
+        weak = own is not None and own.value is not None and chance is not None and own.value <= chance
+        add_row(
             table,
             feature.name,
-            _show(shown, width, unicode=unicode),
+            estimate_text(own, width, unicode=unicode),
             number(chance),
             feature.kind.value,
             style="yellow" if weak else "",
@@ -219,22 +191,28 @@ def _facts(report: AuditReport) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(
-        "model", f"{model.encode} -> {model.posterior}, {model.decode}; {model.parameters:,} weights, {model.dtype}"
+    add_row(
+        grid,
+        "model",
+        f"{model.encode} -> {model.posterior}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
     )
     if data.scaling is not None:
         best = next((entry for entry in data.encodings_tried if entry.chosen), None)
         by_place = "columns matched by place, as the model does not name them; "
         tried = f" ({by_place}{best.layout}; the best of {len(data.encodings_tried)} tried)" if best else ""
-        _add(grid, "scaling", f"{data.scaling.value}{tried}")
-    groups = "; ".join(f"{short(name)}: {', '.join(map(short, members))}" for name, members in data.groups.items())
-    _add(grid, "groups", f"{groups} ({data.groups_from})")
+        add_row(grid, "scaling", f"{data.scaling.value}{tried}")
+    members = ordered(data.groups, group_names(report))
+    groups = "; ".join(f"{short(name)}: {', '.join(map(short, names))}" for name, names in members.items())
+    add_row(grid, "groups", f"{groups} ({data.groups_from})")
     if data.left_out:
-        _add(grid, "left out", "; ".join(f"{short(entry.name)} ({entry.reason})" for entry in data.left_out))
-    _add(grid, "twin", report.twin.how)
-    skipped = [f"{level.level} {level.name}" for level in report.levels if not level.run]
+        add_row(grid, "left out", "; ".join(f"{short(entry.name)} ({entry.reason})" for entry in data.left_out))
+    add_row(grid, "twin", report.twin.how)
+    skipped: dict[str | None, list[str]] = {}
+    for level in report.levels:
+        if not level.run:
+            skipped.setdefault(level.reason, []).append(f"{level.level} {level.name}")
     if skipped:
-        reasons = {level.reason for level in report.levels if level.reason}
-        _add(grid, "not run", f"level {', '.join(skipped)} ({'; '.join(sorted(reasons))})")
-    _add(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
+        why = [f"level {', '.join(names)}" + (f" ({reason})" if reason else "") for reason, names in skipped.items()]
+        add_row(grid, "not run", "; ".join(why))
+    add_row(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
     return grid

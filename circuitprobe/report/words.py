@@ -47,6 +47,16 @@ def interval(e: Estimate) -> str:
     return f"{number(e.value)} [{number(e.low)}, {number(e.high)}]"
 
 
+def percent(e: Estimate) -> str:
+    """``92%``; a dash for an undefined one."""
+    return "-" if e.value is None else f"{e.value:.0%}"
+
+
+def measured(latent: LatentReport) -> bool:
+    """Whether effects of the latent are known: not where level 2 was not run."""
+    return any(e.value is not None for e in latent.effects.values())
+
+
 def drives(latent: LatentReport) -> list[tuple[str, float]]:
     """The features that take most of a latent's effect, the largest first, with their share of it."""
     values = {name: e.value or 0.0 for name, e in latent.effects.items()}
@@ -79,6 +89,8 @@ def joined(names: Sequence[str]) -> str:
 
 def drive_sentence(latent: LatentReport) -> str:
     """What one latent drives, in words."""
+    if not measured(latent):
+        return f"What {latent.name} drives was not measured."
     named = drives(latent)
     if not named:
         return f"{latent.name} drives nothing: no output changes when it is set to other values."
@@ -90,8 +102,11 @@ def drive_sentence(latent: LatentReport) -> str:
     return f"{latent.name} moves many columns at once, most {most} ({strength})."
 
 
-def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores) -> tuple[str, ...]:
-    """The report's first lines: does it reconstruct, how many latents are alive, what does each drive."""
+def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores | None) -> tuple[str, ...]:
+    """The report's first lines: does it reconstruct, how many latents are alive, what does each drive.
+
+    Sentences on levels 3 and 4 are ``level_words.level_sentences``.
+    """
     mse = reconstruction.mse
     against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
     if reconstruction.reconstructs and mse.value is not None and mse.null:
@@ -105,17 +120,25 @@ def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], sco
     else:
         rest = f"; {joined(dead)} carr{'ies' if len(dead) == 1 else 'y'} nothing" if dead else ""
         lines.append(f"{len(live)} of {len(latents)} latents {'is' if len(live) == 1 else 'are'} active{rest}.")
-    lines += [drive_sentence(latent) for latent in live[:MOST_SENTENCES]]
-    if len(live) > MOST_SENTENCES:
-        weaker = [latent.name for latent in live[MOST_SENTENCES:]]
+    known = [latent for latent in live if measured(latent)]
+    lines += [drive_sentence(latent) for latent in known[:MOST_SENTENCES]]
+    if len(known) > MOST_SENTENCES:
+        weaker = [latent.name for latent in known[MOST_SENTENCES:]]
         lines.append(f"{joined(weaker)} {'is' if len(weaker) == 1 else 'are'} weaker; the table below has them.")
-    ratio, known = scores.calibration_ratio.value, scores.on_support_rate_prior.value
-    if live and ratio is not None and known is not None and ratio > OVERSTATED:
-        lines.append(
-            f"Interventions from -3 to 3 would have shown {number(ratio, 2)} times these effects, with {known:.0%} of their codes "
-            f"where the model's own codes lie ({scores.on_support_rate.value:.0%} here)."
-        )
+    if live and scores is not None:
+        lines += _overstatement(scores)
     return tuple(lines)
+
+
+def _overstatement(scores: Scores) -> list[str]:
+    """What interventions on the prior's scale would have shown instead."""
+    ratio, known = scores.calibration_ratio.value, scores.on_support_rate_prior.value
+    if ratio is None or known is None or ratio <= OVERSTATED:
+        return []
+    return [
+        f"Interventions from -3 to 3 would have shown {number(ratio, 2)} times these effects, with {known:.0%} of their codes "
+        f"where the model's own codes lie ({percent(scores.on_support_rate)} here)."
+    ]
 
 
 def audit_warnings(
@@ -123,7 +146,7 @@ def audit_warnings(
     data: DataReport,
     reconstruction: Reconstruction,
     latents: Sequence[LatentReport],
-    scores: Scores,
+    scores: Scores | None,
     twin: Twin,
 ) -> tuple[AuditWarning, ...]:
     """Everything that a reader must know before trusting a figure, the gravest first."""
@@ -151,7 +174,7 @@ def audit_warnings(
     found += _below_chance_warnings(data, reconstruction)
     found += _encoding_warnings(data)
     found += _twin_warnings(scores, twin)
-    if not scores.modularity_by_layer:
+    if scores is not None and not scores.modularity_by_layer:
         found.append(("no_hidden_layer", _no_hidden_layer(model)))
     missing = [f"{entry.name}: {entry.count} ({entry.treatment})" for entry in data.missing]
     if missing:
@@ -195,7 +218,7 @@ def _below_chance_warnings(data: DataReport, reconstruction: Reconstruction) -> 
 
 def counted(count: int, noun: str) -> str:
     """``1 column``, ``3 columns``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _more(names: Sequence[str], shown: int) -> str:
@@ -229,8 +252,8 @@ def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
     ]
 
 
-def _twin_warnings(scores: Scores, twin: Twin) -> list[tuple[str, str]]:
-    if twin.scores is None:
+def _twin_warnings(scores: Scores | None, twin: Twin) -> list[tuple[str, str]]:
+    if scores is None or twin.scores is None:
         return []
     reached = []
     for name, word in TELLING.items():

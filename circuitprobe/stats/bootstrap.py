@@ -99,3 +99,53 @@ def estimate(value: float, resampled: FloatArray, n: int, null: float | None = N
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return Estimate(float(value), float(low), float(high), n, null)
+
+
+def mean_estimates(resampler: Resampler, values: FloatArray, memory: int) -> list[Estimate]:
+    """Means over rows with their intervals, many at once.
+
+    Args:
+        resampler: of those rows.
+        values: shape (rows, quantities).
+        memory: bytes that the resamples may take; quantities are worked on in blocks that fit.
+
+    Returns:
+        One estimate per quantity; undefined where a value is nan.
+    """
+    block = max(1, memory // (4 * 8 * resampler.resamples))
+    found: list[Estimate] = []
+    for start in range(0, values.shape[1], block):
+        part = values[:, start : start + block]
+        found += _estimates(part.mean(axis=0), resampler.means(part), resampler.n)
+    return found
+
+
+def ratio_estimates(resampler: Resampler, top: FloatArray, bottom: FloatArray) -> list[Estimate]:
+    """Ratios of means over rows with their intervals.
+
+    Args:
+        resampler: of those rows.
+        top: shape (rows, quantities).
+        bottom: shape (rows,) or (rows, quantities).
+
+    Returns:
+        One estimate per quantity; undefined where the denominator is 0.
+    """
+    below = bottom if bottom.ndim == 2 else np.broadcast_to(bottom[:, None], top.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = top.mean(axis=0) / below.mean(axis=0)
+        resampled = resampler.means(top) / resampler.means(np.ascontiguousarray(below))
+    return _estimates(values, resampled, resampler.n)
+
+
+def root_estimates(resampler: Resampler, squares: FloatArray) -> list[Estimate]:
+    """Root mean squares over rows with their intervals, from squares of shape (rows, quantities)."""
+    return _estimates(np.sqrt(squares.mean(axis=0)), np.sqrt(resampler.means(squares)), resampler.n)
+
+
+def _estimates(values: FloatArray, resampled: FloatArray, n: int) -> list[Estimate]:
+    tail = (1.0 - CONFIDENCE) / 2.0
+    if np.isfinite(values).all() and np.isfinite(resampled).all():
+        low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
+        return [Estimate(float(v), float(a), float(b), n) for v, a, b in zip(values, low, high, strict=True)]
+    return [estimate(float(values[i]), resampled[:, i], n) for i in range(len(values))]

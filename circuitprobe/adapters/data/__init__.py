@@ -9,6 +9,7 @@ from circuitprobe.adapters.data.encoding import fit_encoding
 from circuitprobe.adapters.data.encoding_store import encoding_from_dict, encoding_to_dict
 from circuitprobe.adapters.data.features import encoding_features
 from circuitprobe.adapters.data.groups import check_groups, cluster_groups, load_groups
+from circuitprobe.adapters.data.patches import patch_features
 from circuitprobe.adapters.data.schema import ColumnSchema, TableSchema
 from circuitprobe.adapters.data.table import read_table
 
@@ -25,5 +26,6 @@ __all__ = [
     "encoding_to_dict",
     "fit_encoding",
     "load_groups",
+    "patch_features",
     "read_table",
 ]

@@ -170,7 +170,10 @@ def pick_mean_width(output: Any, *, rows: int, width: int | None, decode: str) -
     """
     if isinstance(output, torch.distributions.Distribution):
         output = output.mean
-    tensors = [t for t in named_tensors(output)[1] if t.ndim == 2 and t.shape[0] == rows]
+    whole = [t for t in named_tensors(output)[1] if t.ndim >= 2 and t.shape[0] == rows]
+    # an image is a row once it is flat
+    tensors = [t.flatten(1) if t.ndim > 2 and width is not None and t.numel() == rows * width else t for t in whole]
+    tensors = [t for t in tensors if t.ndim == 2]
     fitting = [t for t in tensors if width is None or t.shape[1] == width]
     if len(fitting) == 1 or (fitting and isinstance(output, Tensor)):
         return fitting[0]

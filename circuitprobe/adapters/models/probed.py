@@ -41,6 +41,8 @@ class ProbedVAE:
         target: the target column that the model's file names.
         ignored: columns that the model's file names as no features.
         input_width: number of model dimensions, where known without running.
+        latents: d, known once real rows have been seen.
+        row_shape: shape in which the encoder takes one row, () for flat rows; rows are flat everywhere else.
         output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
     """
 
@@ -54,6 +56,8 @@ class ProbedVAE:
     target: str | None = None
     ignored: tuple[str, ...] = ()
     input_width: int | None = None
+    latents: int | None = None
+    row_shape: tuple[int, ...] = ()
     output: OutputKind = "auto"
 
     @property
@@ -66,9 +70,19 @@ class ProbedVAE:
         """The device of the model's first tensor."""
         return next((t.device for t in _tensors(self.model)), torch.device("cpu"))
 
+    @property
+    def nnsight(self) -> Any:  # noqa: ANN401 - nnsight.NNsight, which has no types
+        """The model wrapped by nnsight, to go on in a trace of one's own; see ``tracing.nnsight_model`` for what that changes."""
+        from circuitprobe.adapters.models.tracing import nnsight_model
+
+        return nnsight_model(self.model)
+
     def to_input(self, x: np.ndarray | Tensor) -> Tensor:
         """Rows as the model takes them: its dtype, its device."""
         return torch.as_tensor(x).to(dtype=self.dtype, device=self.device)
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.row_shape) if self.row_shape else x
 
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x) for rows of shape (rows, dims): mean and log_var of shape (rows, latents).
@@ -76,7 +90,7 @@ class ProbedVAE:
         Raises:
             ModelError: the encoder failed or returned something that cannot be read as a posterior.
         """
-        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
+        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         order = self.order or choose_order(output, self.recognition.encode)
         return read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
 
@@ -99,11 +113,11 @@ class ProbedVAE:
             ModelError: encoder or decoder do not behave like those of a VAE on these rows.
         """
         settled = replace(self, input_width=self.input_width or x.shape[1])
-        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
-        again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, x)
+        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
+        again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         order = self.order or choose_order(output, self.recognition.encode, again)
-        settled = replace(settled, order=order)
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
+        settled = replace(settled, order=order, latents=posterior.mean.shape[1])
         check_finite(posterior.mean, self.recognition.encode)
         if posterior.log_var is not None:
             check_finite(posterior.log_var, self.recognition.encode)

@@ -1,0 +1,278 @@
+"""What the levels work on: a model settled on rows, its halves tried out, and the run without an intervention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from circuitprobe.adapters.data import array_data, check_groups, patch_features
+from circuitprobe.adapters.models import ProbedVAE, require_width, wrap
+from circuitprobe.errors import UsageError
+from circuitprobe.interventions.baseline import Baseline, Halves, posterior_output, run_baseline, to_numpy
+from circuitprobe.interventions.sources import SOURCES, source_rows
+from circuitprobe.metrics.posterior import latent_scales
+from circuitprobe.probe import Readout, threads_for, untouched
+from circuitprobe.probe.backends import Backend, backend_named
+from circuitprobe.probe.engine import MEMORY, Engine
+from circuitprobe.probe.half import Half
+from circuitprobe.probe.planning import PROBE_ROWS
+from circuitprobe.probe.readout import feature_std
+from circuitprobe.probe.sites import all_sites
+from circuitprobe.types import Feature, FeatureGroup
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from circuitprobe.types import FloatArray, IntArray
+
+BackendName = Literal["hooks", "nnsight"]
+LEAST_MEMORY = 4096
+
+
+@dataclass(frozen=True)
+class Run:
+    """How interventions are run; none of it changes a figure beyond rounding.
+
+    Attributes:
+        chunk: rows per run of the model without interventions; None: as many as keep the widest activation near 2 MB.
+        memory: bytes that activations and results may take.
+        backend: ``hooks`` or ``nnsight``.
+    """
+
+    chunk: int | None = None
+    memory: int = MEMORY
+    backend: BackendName = "hooks"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model on rows, inside ``untouched``.
+
+    Attributes:
+        vae: the model, settled on the rows.
+        x: rows in the model's space, shape (rows, dims).
+        inputs: the same as the model takes them.
+        readout: how the decoder's output reads.
+        groups: a partition of the features.
+        halves: encoder and decoder, tried out.
+        base: the run without an intervention.
+        sources: pi, shape (R, rows); numbers of rows of ``pool``.
+        pool: the rows that values are taken from, as the model takes them; all audited rows.
+        codes: mu of the pool, shape (pool rows, latents).
+        scale: s_i over the pool in the model's dtype, shape (latents,); a latent that never varies has infinity, so that its
+            shifts are 0.
+        run: how interventions are run.
+        stacked: runs without an intervention in batches of several copies of the rows, by (first row, copies).
+    """
+
+    vae: ProbedVAE
+    x: FloatArray
+    inputs: Tensor
+    readout: Readout
+    groups: tuple[FeatureGroup, ...]
+    halves: Halves
+    base: Baseline
+    sources: Tensor
+    pool: Tensor
+    codes: Tensor
+    scale: Tensor
+    run: Run
+    stacked: dict[tuple[int, int], tuple[Tensor, list[Tensor]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def n(self) -> int:
+        """Audited rows."""
+        return len(self.x)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features that changes are measured on."""
+        return self.readout.features
+
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """z0, z1, ..."""
+        return tuple(f"z{i}" for i in range(self.base.mean.shape[1]))
+
+    def group_dims(self, group: FeatureGroup) -> list[int]:
+        """The model dimensions that a feature group spans."""
+        members = set(group.features)
+        return [dim for feature in self.features if feature.name in members for dim in feature.dims]
+
+    def part(self, rows: IntArray) -> Subject:
+        """The same on some of the rows; values still come from all of them.
+
+        Args:
+            rows: which, ascending.
+        """
+        if len(rows) == self.n:
+            return self
+        index = torch.as_tensor(rows, device=self.inputs.device)
+        # run again, in the slices that interventions on these rows will have
+        base = run_baseline(self.vae, self.halves, self.x[rows], self.readout, self.run.chunk)
+        return replace(
+            self, x=self.x[rows], inputs=self.inputs[index], base=base, sources=self.sources[:, index], stacked={}
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller of one level says beside model and rows.
+
+    Attributes:
+        features: how dimensions read; None for the default.
+        groups: feature groups by name; None: every feature its own.
+        sources: R, or the source rows (R, rows).
+        seed: of the draw of source rows.
+        run: how interventions are run.
+    """
+
+    features: Sequence[Feature] | None = None
+    groups: Mapping[str, Sequence[str]] | None = None
+    sources: int | npt.ArrayLike = SOURCES
+    seed: int = 0
+    run: Run = Run()
+
+
+@contextmanager
+def prepared(
+    vae: ProbedVAE | nn.Module,
+    x: FloatArray | Tensor,
+    *,
+    features: Sequence[Feature] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    sources: int | npt.ArrayLike = SOURCES,
+    seed: int = 0,
+    chunk: int | None = None,
+    memory: int = MEMORY,
+    backend: BackendName = "hooks",
+) -> Iterator[Subject]:
+    """A model on rows, tried out once for several levels: they take what this gives in place of ``vae`` and ``x``.
+
+    Example::
+
+        with cp.interventions.prepared(vae, x, groups=groups) as ready:
+            units = cp.interventions.activations(ready)
+            circuits = cp.interventions.paths(ready).circuits
+
+    Args:
+        vae: a wrapped model, or a module whose halves are known by name. It is left as it was when the block ends.
+        x: rows in the model's space, shape (rows, dims); images (rows, channels, height, width).
+        features: see ``inputs``.
+        groups: see ``inputs``.
+        sources: see ``inputs``.
+        seed: see ``inputs``.
+        chunk: see ``inputs``.
+        memory: see ``inputs``.
+        backend: see ``inputs``.
+
+    Raises:
+        ModelError: the model does not behave like a VAE on these rows.
+        UsageError: an argument that makes no sense.
+    """
+    with opened(vae, x, Asked(features, groups, sources, seed, Run(chunk, memory, backend))) as subject:
+        yield subject
+
+
+@contextmanager
+def opened(vae: ProbedVAE | nn.Module | Subject, x: FloatArray | Tensor | None, asked: Asked) -> Iterator[Subject]:
+    """A model ready for interventions while the block runs; it is left as it was.
+
+    Raises:
+        ModelError: the model does not behave like a VAE on these rows.
+        UsageError: sources, groups or settings that make no sense.
+    """
+    if isinstance(vae, Subject):
+        if x is not None:
+            raise UsageError(
+                "rows beside a prepared model", expected="the rows that it was prepared on", fix="leave out x"
+            )
+        yield vae
+        return
+    if x is None:
+        raise UsageError("no rows", expected="x, rows in the model's space", fix="cp.interventions.latents(vae, x)")
+    wrapped = vae if isinstance(vae, ProbedVAE) else wrap(vae)
+    given = torch.as_tensor(x)
+    if given.ndim > 2:
+        wrapped = replace(wrapped, row_shape=tuple(given.shape[1:]))
+    rows = to_numpy(given.flatten(1))
+    if asked.features is not None:
+        features = tuple(asked.features)
+    else:
+        features = patch_features(given.shape[1:]) if given.ndim > 2 else default_features(rows)
+    names = [feature.name for feature in features]
+    groups = (
+        tuple(FeatureGroup(name, (name,)) for name in names)
+        if asked.groups is None
+        else check_groups(asked.groups, names)
+    )
+    with untouched(wrapped.model), threads_for(wrapped.model), backend_named(asked.run.backend) as backend:
+        require_width(wrapped, rows.shape[1])
+        settled = wrapped.resolved(wrapped.to_input(rows[:2048]))
+        readout = Readout.build(features, feature_std(rows, features), settled.device, settled.dtype)
+        halves = tried_out(settled, rows, asked.run, backend)
+        sources = source_rows(asked.sources, len(rows), asked.seed)
+        yield subject_of(settled, rows, readout, groups, halves, torch.as_tensor(sources), asked.run)
+
+
+def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halves:
+    """Both halves of a settled model, tried on its first rows.
+
+    Raises:
+        UsageError: settings that make no sense.
+    """
+    if run.memory < LEAST_MEMORY or (run.chunk is not None and run.chunk < 1):
+        raise UsageError(
+            f"memory={run.memory}, chunk={run.chunk}",
+            expected=f"memory of at least {LEAST_MEMORY} bytes, chunk of at least 1 row",
+            fix=f"memory={MEMORY}",
+        )
+    first = vae.to_input(x[:PROBE_ROWS])
+    encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
+    decoder = Half("decoder", vae.model, vae.decode)
+    codes = vae.encode(first).mean
+    return Halves(
+        Engine.build(encoder, first, run.memory, backend),
+        Engine.build(decoder, codes, run.memory, backend),
+        (*all_sites(encoder, first), *all_sites(decoder, codes)),
+    )
+
+
+def subject_of(
+    vae: ProbedVAE,
+    x: FloatArray,
+    readout: Readout,
+    groups: tuple[FeatureGroup, ...],
+    halves: Halves,
+    sources: Tensor,
+    run: Run,
+) -> Subject:
+    """Run the model once on the rows."""
+    base = run_baseline(vae, halves, x, readout, run.chunk)
+    inputs = vae.to_input(x)
+    scale = torch.as_tensor(latent_scales(base.mean, base.log_var))
+    return Subject(
+        vae=vae,
+        x=x,
+        inputs=inputs,
+        readout=readout,
+        groups=groups,
+        halves=halves,
+        base=base,
+        sources=sources.to(vae.device),
+        pool=inputs,
+        codes=base.z,
+        scale=torch.where(scale > 0, scale, torch.inf).to(base.z),
+        run=run,
+    )
+
+
+def default_features(x: FloatArray) -> tuple[Feature, ...]:
+    """What ``cp.audit`` takes an array's columns for: x0, x1, ..., binary where only 0 and 1 occur, constants left out."""
+    return tuple(f for f in array_data(x, rows=None)[1] if np.ptp(x[:, f.dims[0]]) > 0)
