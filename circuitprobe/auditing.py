@@ -28,7 +28,7 @@ from circuitprobe.probe import threads_for, untouched
 from circuitprobe.probe.backends import Backend, backend_named
 from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
-from circuitprobe.report.level_words import level_sentences
+from circuitprobe.report.level_words import batch_warnings, level_sentences
 from circuitprobe.report.model import Downstream, Reconstruction, Settings, Twin
 from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
@@ -244,7 +244,10 @@ def _report(
             *verdict(reconstruction, level.latents, level.scores),
             *level_sentences(level.latents, results.paths, results.mediation),
         ),
-        warnings=audit_warnings(model, rows, reconstruction, level.latents, level.scores, twin),
+        warnings=(
+            *audit_warnings(model, rows, reconstruction, level.latents, level.scores, twin),
+            *batch_warnings(setting.subject.halves.decoder.independent),
+        ),
         levels=results.statuses,
         reconstruction=reconstruction,
         latents=level.latents,

@@ -237,9 +237,13 @@ def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halv
     encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
     decoder = Half("decoder", vae.model, vae.decode)
     codes = vae.encode(first).mean
+    one = Engine.build(encoder, first, run.memory, backend)
+    other = Engine.build(decoder, codes, run.memory, backend)
+    # effects of the encoder's units are read off the decoder: both must run all rows at once where one must
+    independent = one.independent and other.independent
     return Halves(
-        Engine.build(encoder, first, run.memory, backend),
-        Engine.build(decoder, codes, run.memory, backend),
+        replace(one, independent=independent),
+        replace(other, independent=independent),
         (*all_sites(encoder, first), *all_sites(decoder, codes)),
     )
 

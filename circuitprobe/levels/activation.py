@@ -81,7 +81,8 @@ def _units(
     for number in moving:
         rows = to_numpy(values[number])
         changes = rows[:, latents:-1] @ setting.group_means
-        columns = np.concatenate([rows[:, -1:], changes, rows[:, :latents]], axis=1)
+        shifts = np.where(setting.unscaled, np.nan, rows[:, :latents]) if latents else rows[:, :0]
+        columns = np.concatenate([rows[:, -1:], changes, shifts], axis=1)
         found.append(columns)
     if not found:
         return []

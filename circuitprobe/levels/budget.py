@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from circuitprobe.interventions.subject import Subject
     from circuitprobe.types import IntArray, Site
 
-WORK = 6e11
-"""Multiplications per level that are spent without being asked."""
+ROW_WORK = 1.4e11
+"""Multiplications per level up to which more rows are taken without being asked; a few hundred rows of a small MLP."""
+
+UNIT_WORK = 1.5e12
+"""Multiplications of level 3 on the fewest rows above which only some receivers are patched, which small networks never reach."""
 
 FEWEST_ROWS = 32
 FEWEST_UNITS = 8
@@ -58,11 +61,11 @@ def plan(
     """
     sources = len(subject.sources)
     per_row = _path_work(subject, sites, senders) * sources
-    patched = asked_rows or _between(WORK / max(1.0, per_row), subject.n)
-    treated = asked_rows or _between(WORK / max(1.0, _mediation_work(subject) * sources), subject.n)
+    patched = asked_rows or _between(ROW_WORK / max(1.0, per_row), subject.n)
+    treated = asked_rows or _between(ROW_WORK / max(1.0, _mediation_work(subject) * sources), subject.n)
     held = len(subject.latents) * len(subject.groups) * 8 * 5 * MEMORY_SHARE
     treated = min(treated, max(2, subject.run.memory // held))
-    units = asked_units or _units(sites, WORK / max(1.0, per_row * patched))
+    units = asked_units or _units(sites, UNIT_WORK / max(1.0, per_row * patched))
     return Budget(_some(subject.n, patched, seed), _some(subject.n, treated, seed), units)
 
 

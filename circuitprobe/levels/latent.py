@@ -134,12 +134,20 @@ def _run(setting: LevelSetting, tick: Tick) -> _Rows:
         layers = _alive(run)
         profiles = profiles or [_room(setting, layer.shape[1]) for layer in layers]
         for room, layer in zip(profiles, layers, strict=True):
-            (profile,) = _over_rows(setting, [layer])
-            room.put(i, profile.value, profile.resampled)
+            room.put(i, layer.mean(axis=0), _resampled_profile(setting, layer))
         tick()
     effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
     ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest)
     return _Rows(effects, ces, ces_prior, support, support_prior, tuple(profiles))
+
+
+def _resampled_profile(setting: LevelSetting, layer: FloatArray) -> npt.NDArray[np.float32]:
+    """Means of unit changes over each resample, shape (resamples, units); a few units at a time, as layers may be wide."""
+    resampled = np.empty((setting.resampler.resamples, layer.shape[1]), dtype=np.float32)
+    block = max(1, setting.memory // 32 // (8 * max(setting.n, setting.resampler.resamples)))
+    for start in range(0, layer.shape[1], block):
+        resampled[:, start : start + block] = setting.resampler.means(layer[:, start : start + block])
+    return resampled
 
 
 def _room(setting: LevelSetting, units: int) -> Profiles:

@@ -130,7 +130,9 @@ def _layer(
         completeness=left,
         additivity=additivity,
     )
-    return _Layer(report, found.circuit, max(1, int((strength > 0).sum())))
+    # units that were not patched may carry something
+    carrying = int((strength > 0).sum()) + site.units - len(chosen)
+    return _Layer(report, found.circuit, max(1, carrying))
 
 
 def _members(
@@ -144,11 +146,14 @@ def _members(
     members = torch.tensor(sorted(found.circuit.units), device=side.inputs.device)
     reports: dict[int, PathUnit] = {}
     for units, values in sender.sweep().units(site, side.columns, members):
-        for unit, figures in zip(units.tolist(), values, strict=True):
-            rows = to_numpy(figures)
-            columns = np.concatenate([rows[:, ends : ends + 1], rows[:, :ends] @ weights], axis=1)
-            effect, *per_end = mean_estimates(resampler, columns, setting.memory)
-            (recovered,) = ratio_estimates(resampler, rows[:, -1:], found.whole)
+        rows = [to_numpy(figures) for figures in values]
+        columns = [
+            np.concatenate([figures[:, ends : ends + 1], figures[:, :ends] @ weights], axis=1) for figures in rows
+        ]
+        every = iter(mean_estimates(resampler, np.concatenate(columns, axis=1), setting.memory))
+        shares = ratio_estimates(resampler, np.stack([figures[:, -1] for figures in rows], axis=1), found.whole)
+        for unit, recovered in zip(units.tolist(), shares, strict=True):
+            effect, *per_end = (next(every) for _ in range(1 + len(names)))
             reports[unit] = PathUnit(
                 unit=unit, effect=effect, recovered=recovered, end_effects=dict(zip(names, per_end, strict=True))
             )
@@ -159,7 +164,8 @@ def _ends(setting: LevelSetting, side: Side) -> tuple[list[str], FloatArray]:
     """Names of what paths end at in the report, and the matrix that turns the ends' changes into theirs."""
     if side.name == "decoder":
         return [group.name for group in setting.data.groups], setting.group_means
-    return list(side.ends), np.eye(len(side.ends))
+    # a latent that never varies has no scale to count in
+    return list(side.ends), np.where(setting.unscaled, np.nan, np.eye(len(side.ends)))
 
 
 def _overlaps(layers: list[_Layer]) -> tuple[Overlap, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from circuitprobe.interventions import Baseline, latent_values, prior_values
+from circuitprobe.interventions.baseline import to_numpy
 from circuitprobe.interventions.sources import SOURCES, source_rows
 from circuitprobe.interventions.subject import Run, Subject, subject_of, tried_out
 from circuitprobe.metrics.support import Support
@@ -17,6 +18,8 @@ from circuitprobe.probe.readout import feature_std
 from circuitprobe.stats.bootstrap import Resampler
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from circuitprobe.adapters.models import ProbedVAE
     from circuitprobe.probe.backends import Backend
     from circuitprobe.types import AuditData, FloatArray, IntArray
@@ -129,6 +132,11 @@ class LevelSetting:
         """Turns feature changes into means over each group, shape (features, groups)."""
         member = np.eye(len(self.data.groups))[self.membership]
         return np.asarray(member / member.sum(axis=0))
+
+    @property
+    def unscaled(self) -> npt.NDArray[np.bool_]:
+        """Latents that never vary, so that no shift can be counted in their scale, shape (latents,)."""
+        return ~np.isfinite(to_numpy(self.subject.scale))
 
     @property
     def memory(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from circuitprobe.report.model import AuditWarning
 from circuitprobe.report.words import counted, percent, short
 
 if TYPE_CHECKING:
@@ -99,3 +100,14 @@ def _amount(proportion: float) -> tuple[str, str]:
     if proportion > MORE_THAN_ALL:
         return "all", f"{proportion:.0%}; the rest works against it"
     return "most" if proportion > MOST else "part", f"{proportion:.0%}"
+
+
+def batch_warnings(independent: bool) -> tuple[AuditWarning, ...]:
+    """A warning where the model's output for a row depends on the rows beside it."""
+    if independent:
+        return ()
+    message = (
+        "the output for a row depends on the other rows of its batch (batch statistics in eval mode?): all rows were run at once, "
+        "and other rows would give other figures"
+    )
+    return (AuditWarning(code="rows_depend", message=message),)

@@ -42,10 +42,10 @@ class SiteReport(_Model):
     half: Half
     unit_axis: int
     units: int
-    unchanged: int = Field(description="units that are the same on every row and its sources; they have no effect")
+    unchanged: int = Field(description="units without any effect on any row and source; they are not listed")
     way: str = Field(description="which of the engine's ways patches took; every way gives the same figures")
     way_reason: str
-    effects: tuple[UnitReport, ...] = Field(description="units that change, in order")
+    effects: tuple[UnitReport, ...] = Field(description="units with an effect, in order")
 
 
 class ActivationLevel(_Model):
