@@ -118,6 +118,8 @@ def audit(
         patch_rows=patch_rows, patch_units=patch_units,
     )  # fmt: skip
     chosen = Chosen(_levels(levels), patch_rows, patch_units)
+    if sites is not None and 3 not in chosen.levels:
+        raise UsageError("sites without level 3", expected="level 3 among the levels", fix="--levels 3, or no --sites")
     show = progress or Silent()
     wrapped = as_vae(vae)
     said = schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema)

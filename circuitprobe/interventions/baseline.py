@@ -33,7 +33,7 @@ class Baseline:
         sites: the decoder's hidden layers.
         hidden: activations at mu, one (rows, units) tensor per site, spatial means for channels.
         unit_std: s_u per site, shape (units,); 0 for dead units.
-        chunk: rows per run of the decoder.
+        slices: rows of each run of the decoder.
     """
 
     mean: FloatArray
@@ -44,11 +44,11 @@ class Baseline:
     sites: tuple[Site, ...]
     hidden: tuple[Tensor, ...]
     unit_std: tuple[Tensor, ...]
-    chunk: int
+    slices: tuple[slice, ...]
 
     def chunks(self) -> Iterator[slice]:
         """Slices of rows, the same for the baseline and every intervention, so that equal codes give equal output."""
-        return (slice(start, start + self.chunk) for start in range(0, len(self.z), self.chunk))
+        return iter(self.slices)
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,10 @@ def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout
     z, log_var = split_posterior(halves.encoder.read(inputs, (), chunk)[0], vae)
     check_finite(z, vae.recognition.encode)
     engine, sites = halves.decoder, halves.sites
-    chunk = chunk or engine.piece(engine.widest)
-    if not engine.independent:
-        chunk = len(z)
+    slices = tuple(engine.pieces(len(z), chunk))
     readings, hidden = [], []
-    for start in range(0, len(z), chunk):
-        output, captured = engine.once(z[start : start + chunk], sites)
+    for rows in slices:
+        output, captured = engine.once(z[rows], sites)
         check_finite(output, vae.recognition.decode)
         readings.append(readout.read(output))
         hidden.append(unit_activations(captured, sites))
@@ -107,7 +105,7 @@ def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout
         sites=sites,
         hidden=layers,
         unit_std=tuple(_unit_std(layer, torch.finfo(z.dtype).eps) for layer in layers),
-        chunk=chunk,
+        slices=slices,
     )
 
 

@@ -7,17 +7,21 @@ candidates; it is never an effect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from circuitprobe.interventions.senders import Sender
 from circuitprobe.probe.backends import HooksBackend
+from circuitprobe.probe.engine import Recorded
 from circuitprobe.probe.patching import by_unit
-from circuitprobe.probe.routing import FAILURES
+from circuitprobe.probe.route import FAILURES
 from circuitprobe.stats.draws import Stream, generator
 from circuitprobe.types import Site
+
+if TYPE_CHECKING:
+    from circuitprobe.types import FloatArray
 
 PROJECTIONS = 16
 
@@ -43,34 +47,53 @@ def candidates(sender: Sender, site: Site, count: int, seed: int) -> Tensor:
         for source in range(sweep.sources):
             pairing = sweep.pairing(source, rows)
             delta = by_unit(pairing.source[site], site) - by_unit(pairing.base.at(site), site)
-            for start, part in _parts(delta, sender):
-                inputs = pairing.base.tape.inputs[start : start + len(part)]
-                score += _magnitude(sender, site, inputs, part, seed).to(torch.float64)
+            score += _magnitude(_gradients(sender, pairing.base, site, seed), delta).to(torch.float64)
     return torch.argsort(score, descending=True, stable=True)[:count].sort().values
 
 
-def _parts(delta: Tensor, sender: Sender) -> Sequence[tuple[int, Tensor]]:
-    size = sender.side.engine.piece(sender.side.engine.row_bytes)
-    return [(start, delta[start : start + size]) for start in range(0, len(delta), size)]
-
-
-def _magnitude(sender: Sender, site: Site, inputs: Tensor, delta: Tensor, seed: int) -> Tensor:
-    """Sum over rows of the root mean square over projections v of v . J_u delta_u, shape (units,)."""
-    engine = sender.side.engine
-    try:
-        with torch.enable_grad():
-            _, found = HooksBackend().capture(engine.half, inputs, [site])
-            point = found[site].detach().requires_grad_(True)
-            output, _ = HooksBackend().patched(engine.half, inputs, {site: point})
-            vectors = sender.side.vectors(output, output.detach())
-            rng = generator(seed, Stream.DIRECTIONS)
-            total = torch.zeros(delta.shape[:2], dtype=torch.float64, device=delta.device)
-            for _ in range(PROJECTIONS):
-                projection = torch.as_tensor(rng.standard_normal(vectors.shape[1])).to(vectors)
-                (gradient,) = torch.autograd.grad((vectors * projection).sum(), point, retain_graph=True)
-                step = by_unit(gradient, site) * delta
-                total += (step.flatten(2).sum(2) if step.ndim > 2 else step).to(torch.float64).square()
-    except FAILURES:
+def _magnitude(gradients: Tensor | None, delta: Tensor) -> Tensor:
+    """Sum over rows of the root mean square over directions v of v . J_u delta_u, shape (units,)."""
+    if gradients is None:
         # a network that gradients do not go through: units that move most come first
         return (delta.flatten(2).norm(dim=2) if delta.ndim > 2 else delta.abs()).sum(0)
-    return (total / PROJECTIONS).sqrt().sum(0)
+    total = torch.zeros(delta.shape[:2], dtype=delta.dtype, device=delta.device)
+    for gradient in gradients:
+        step = gradient * delta
+        total += (step.flatten(2).sum(2) if step.ndim > 2 else step).square()
+    return (total / len(gradients)).sqrt().sum(0)
+
+
+def _gradients(sender: Sender, base: Recorded, site: Site, seed: int) -> Tensor | None:
+    """Derivatives of v . output with respect to the site's units for 16 directions v, shape (16, rows, units, ...).
+
+    They belong to the run without an intervention and so to no sender: they are kept with it where they take little memory.
+    """
+    if site in base.gradients:
+        return base.gradients[site]
+    engine = sender.side.engine
+    rng = generator(seed, Stream.DIRECTIONS)
+    directions = rng.standard_normal((PROJECTIONS, sender.side.vectors(base.output[:1], base.output[:1]).shape[1]))
+    try:
+        parts = [_of_rows(sender, site, base.tape.inputs[rows], directions) for rows in engine.pieces(base.rows)]
+    except FAILURES:
+        found = None
+    else:
+        found = torch.cat(parts, dim=1)
+    kept = sum(g.numel() * g.element_size() for g in base.gradients.values() if g is not None)
+    if found is None or kept + found.numel() * found.element_size() <= engine.memory // 8:
+        base.gradients[site] = found
+    return found
+
+
+def _of_rows(sender: Sender, site: Site, inputs: Tensor, directions: FloatArray) -> Tensor:
+    half = sender.side.engine.half
+    with torch.enable_grad():
+        _, found = HooksBackend().capture(half, inputs, [site])
+        point = found[site].detach().requires_grad_(True)
+        output, _ = HooksBackend().patched(half, inputs, {site: point})
+        vectors = sender.side.vectors(output, output.detach())
+        gradients = [
+            torch.autograd.grad((vectors * torch.as_tensor(v).to(vectors)).sum(), point, retain_graph=True)[0]
+            for v in directions
+        ]
+    return torch.stack([by_unit(gradient, site) for gradient in gradients])

@@ -112,7 +112,8 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
     if not bool(torch.isfinite(change.sum())):
         _find_failure(subject, latent, points)
     profile = tuple(
-        to_numpy(part.to(torch.float64) / len(points) / _alive(std))
+        # in the model's dtype: a copy in double precision of a wide layer's changes would be the largest thing in memory
+        np.asarray((part / len(points) / _alive(std).to(part)).cpu().numpy())
         for part, std in zip(moved, base.unit_std, strict=False)
     )
     return LatentRun(latent, to_numpy(change / len(points)), to_numpy(strength / len(points)), profile)
@@ -123,7 +124,7 @@ def _values_at_once(subject: Subject, count: int) -> int:
     decoder = subject.halves.decoder
     if subject.run.chunk is not None or not decoder.independent:
         return 1
-    most = decoder.piece(decoder.widest) // min(subject.base.chunk, len(subject.base.z))
+    most = decoder.piece(decoder.widest) // max(rows.stop - rows.start for rows in subject.base.slices)
     return max(divisor for divisor in range(1, count + 1) if count % divisor == 0 and divisor <= max(1, most))
 
 

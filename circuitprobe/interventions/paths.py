@@ -118,7 +118,7 @@ class PathEffect:
 def paths(
     vae: ProbedVAE | nn.Module | Subject,
     x: FloatArray | Tensor | None = None,
-    senders: Sequence[str | int] | None = None,
+    senders: str | int | Sequence[str | int] | None = None,
     sites: str | Sequence[str] | None = None,
     *,
     side: SideName = "decoder",
@@ -163,7 +163,7 @@ def paths(
     with opened(vae, x, asked) as subject:
         half = side_of(subject, side)
         receivers = side_sites(subject, side, sites)
-        numbers = range(len(half.senders)) if senders is None else [half.number(sender) for sender in senders]
+        numbers = range(len(half.senders)) if senders is None else half.numbers(senders)
         base = recorder(half, receivers)
         found = [_from_sender(sender_of(half, n, receivers, base), share if circuits else None) for n in numbers]
         units = tuple(Unit(side, site.name, unit) for site in receivers for unit in range(site.units))

@@ -55,6 +55,10 @@ class Side:
         """Columns of a measure with a total: one per end, E, <b, t>."""
         return len(self.ends) + 2
 
+    def numbers(self, senders: str | int | Sequence[str | int]) -> list[int]:
+        """The senders that names or numbers stand for; one alone needs no list."""
+        return [self.number(one) for one in ([senders] if isinstance(senders, (str, int)) else senders)]
+
     def number(self, sender: str | int) -> int:
         """Which sender a name or number stands for.
 

@@ -233,7 +233,9 @@ def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halv
             expected=f"memory of at least {LEAST_MEMORY} bytes, chunk of at least 1 row",
             fix=f"memory={MEMORY}",
         )
-    first = vae.to_input(x[:PROBE_ROWS])
+    # from all over the table, which may be sorted
+    spread = np.unique(np.linspace(0, len(x) - 1, min(PROBE_ROWS, len(x))).astype(np.int64))
+    first = vae.to_input(x[spread])
     encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
     decoder = Half("decoder", vae.model, vae.decode)
     codes = vae.encode(first).mean

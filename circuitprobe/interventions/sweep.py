@@ -47,10 +47,7 @@ class Sweep:
 
     def chunks(self) -> list[slice]:
         """Rows that are recorded at once: recordings take a quarter of the memory."""
-        size = max(1, min(self.rows, self.engine.memory // 8 // self.engine.row_bytes))
-        if not self.engine.independent:
-            size = self.rows
-        return [slice(start, min(start + size, self.rows)) for start in range(0, self.rows, size)]
+        return list(self.engine.pieces(self.rows, max(1, self.engine.memory // 8 // self.engine.row_bytes)))
 
     def units(self, site: Site, columns: int, units: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Patch the units of a site one at a time.

@@ -75,7 +75,7 @@ class UnitMediation:
 def unit_mediation(
     vae: ProbedVAE | nn.Module | Subject,
     x: FloatArray | Tensor | None = None,
-    senders: Sequence[str | int] | None = None,
+    senders: str | int | Sequence[str | int] | None = None,
     sites: str | Sequence[str] | None = None,
     *,
     features: Sequence[Feature] | None = None,
@@ -109,7 +109,7 @@ def unit_mediation(
     asked = Asked(features, groups, sources, seed, Run(chunk, memory, backend))
     with opened(vae, x, asked) as subject:
         side, receivers = decoder_side(subject), side_sites(subject, "decoder", sites)
-        numbers = range(len(side.senders)) if senders is None else [side.number(sender) for sender in senders]
+        numbers = range(len(side.senders)) if senders is None else side.numbers(senders)
         found = [_through_units(subject, side, number, receivers) for number in numbers]
         sizes = np.array([len(group.features) for group in subject.groups], dtype=np.float64)
         runs = subject.n * len(subject.sources)
@@ -154,9 +154,7 @@ def _through_units(subject: Subject, side: Side, number: int, receivers: Sequenc
     def base_of(start: int, stop: int) -> Recorded:
         return side.engine.tape(side.inputs[start:stop], receivers)
 
-    size = max(1, min(subject.n, subject.run.memory // 16 // side.engine.row_bytes))
-    for start in range(0, subject.n, size if side.engine.independent else subject.n):
-        rows = slice(start, min(start + size, subject.n)) if side.engine.independent else slice(0, subject.n)
+    for rows in side.engine.pieces(subject.n, max(1, subject.run.memory // 16 // side.engine.row_bytes)):
         for source in range(len(subject.sources)):
             base = base_of(rows.start, rows.stop)
             moved = side.engine.tape(side.moved(number, source, rows), receivers)

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 ROW_WORK = 1.4e11
 """Multiplications per level up to which more rows are taken without being asked; a few hundred rows of a small MLP."""
 
-UNIT_WORK = 1.5e12
+UNIT_WORK = 8e11
 """Multiplications of level 3 on the fewest rows above which only some receivers are patched, which small networks never reach."""
 
 FEWEST_ROWS = 32
 FEWEST_UNITS = 8
-MEMORY_SHARE = 8
+HELD_BYTES = 2**26
+"""What the per-row figures of one treatment may take."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def plan(
     per_row = _path_work(subject, sites, senders) * sources
     patched = asked_rows or _between(ROW_WORK / max(1.0, per_row), subject.n)
     treated = asked_rows or _between(ROW_WORK / max(1.0, _mediation_work(subject) * sources), subject.n)
-    held = len(subject.latents) * len(subject.groups) * 8 * 5 * MEMORY_SHARE
-    treated = min(treated, max(2, subject.run.memory // held))
+    # never by --memory, which must not change a figure
+    treated = min(treated, max(2, HELD_BYTES // (len(subject.latents) * len(subject.groups) * 8 * 5)))
     units = asked_units or _units(sites, UNIT_WORK / max(1.0, per_row * patched))
     return Budget(_some(subject.n, patched, seed), _some(subject.n, treated, seed), units)
 

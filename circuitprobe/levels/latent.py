@@ -134,7 +134,7 @@ def _run(setting: LevelSetting, tick: Tick) -> _Rows:
         layers = _alive(run)
         profiles = profiles or [_room(setting, layer.shape[1]) for layer in layers]
         for room, layer in zip(profiles, layers, strict=True):
-            room.put(i, layer.mean(axis=0), _resampled_profile(setting, layer))
+            room.put(i, layer.mean(axis=0, dtype=np.float64), _resampled_profile(setting, layer))
         tick()
     effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
     ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest)
@@ -169,7 +169,7 @@ def _stack(parts: list[Measured]) -> Measured:
 
 
 def _alive(run: LatentRun) -> list[FloatArray]:
-    return [part[:, np.isfinite(part[0])] for part in run.profile]
+    return [part if np.isfinite(part[0]).all() else part[:, np.isfinite(part[0])] for part in run.profile]
 
 
 def _inside(setting: LevelSetting, latent: int, points: FloatArray) -> FloatArray:

@@ -7,9 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.conv import _ConvNd
 
 from circuitprobe.probe.kernels import FEW_CHANNELS
+
+_AFFINE = {
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+}
 
 # fmt: off
 _UNITWISE = {
@@ -30,14 +39,21 @@ _CHANNELWISE = {
 
 
 def is_affine(module: nn.Module) -> bool:
-    """Whether the module is a linear or convolution layer as torch defines it."""
-    return isinstance(module, (nn.Linear, _ConvNd)) and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
+    """Whether the module is a linear or convolution layer just as torch defines it, with nothing hooked onto it."""
+    kind = type(module).__bases__[0] if nn.utils.parametrize.is_parametrized(module) else type(module)
+    return kind in _AFFINE and is_bare(module)
+
+
+def is_bare(module: nn.Module) -> bool:
+    """Whether nothing but the class's own forward decides what the module gives."""
+    hooked = any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
+    return not hooked and "forward" not in module.__dict__
 
 
 def keeps_units(module: nn.Module, unit_axis: int) -> bool:
     """Whether unit u of the module's output depends on unit u of its input alone."""
     kind = type(module)
-    if not kind.__module__.startswith("torch.nn.modules."):
+    if not kind.__module__.startswith("torch.nn.modules.") or not is_bare(module):
         return False
     return kind.__name__ in _UNITWISE or (unit_axis == 1 and kind.__name__ in _CHANNELWISE)
 

@@ -85,6 +85,14 @@ def _pieces(pairs: Tensor, base: Recorded, route: Route, size: int) -> Iterator[
 def _runner(
     base: Recorded, route: Route, consumer: Consumer | None, tensor: Tensors, update: Tensors, stack: ExitStack
 ) -> Tensors:
+    """What runs the half for (rows, what is patched); a row is never run alone, as it may lose its axis in a squeeze."""
+    run = _bare_runner(base, route, consumer, tensor, update, stack)
+    return lambda rows, which: run(rows, which) if len(rows) > 1 else run(rows.repeat(2), which.repeat(2))[:1]
+
+
+def _bare_runner(
+    base: Recorded, route: Route, consumer: Consumer | None, tensor: Tensors, update: Tensors, stack: ExitStack
+) -> Tensors:
     """What runs the half for (rows, what is patched)."""
     if route.way in {Way.STACKED, Way.PLAIN}:
 
@@ -96,6 +104,26 @@ def _runner(
     if consumer is not None and consumer.closes:
         return lambda rows, which: update(rows, which).reshape(len(rows), -1)
     return _StubbedRuns(base, route, consumer, tensor, update, stack)
+
+
+def replayed(base: Recorded, route: Route) -> Tensor:
+    """The output of all rows run this way without a patch: what was recorded, if the way holds on these rows."""
+    plain, consumer = base.at(route.site), route.consumer if route.way in {Way.CLOSED_FORM, Way.SUBSTITUTION} else None
+    with ExitStack() as stack:
+        run = _runner(
+            base,
+            route,
+            consumer,
+            lambda rows, _: plain.index_select(0, rows),
+            lambda rows, _: base.tape.outputs[-1 if consumer is None else consumer.index].index_select(0, rows),
+            stack,
+        )
+        everyone = torch.arange(base.rows, device=base.output.device)
+        size = max(2, base.engine.piece(route.row_bytes))
+        outputs = [
+            run(everyone[start : start + size], everyone[start : start + size]) for start in range(0, base.rows, size)
+        ]
+    return torch.cat(outputs)
 
 
 class _UnitJob:

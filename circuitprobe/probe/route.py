@@ -7,7 +7,11 @@ from enum import StrEnum
 
 from torch import Tensor, nn
 
+from circuitprobe.errors import CircuitProbeError
 from circuitprobe.types import Site
+
+FAILURES = (CircuitProbeError, RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError)
+"""What a stranger's forward may raise when it is run in a way it was not written for."""
 
 
 class Way(StrEnum):

@@ -8,17 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from circuitprobe.errors import CircuitProbeError
+from circuitprobe.errors import ModelError
 from circuitprobe.probe.backends import HooksBackend
 from circuitprobe.probe.engine import Engine, Recorded
 from circuitprobe.probe.measure import Block, Difference, Measure
-from circuitprobe.probe.patching import by_unit, run_patched, run_sets
+from circuitprobe.probe.patching import by_unit, replayed, run_patched, run_sets
 from circuitprobe.probe.planning import Trial, agree
-from circuitprobe.probe.route import Route, Way
+from circuitprobe.probe.route import FAILURES, Route, Way
 from circuitprobe.types import Site
-
-FAILURES = (CircuitProbeError, RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError)
-"""What a stranger's forward may raise when it is run in a way it was not written for."""
 
 
 def patch(
@@ -37,7 +34,7 @@ def patch(
     Yields:
         Blocks of units, in order, every unit once; a unit that does not change has zeros.
     """
-    route = find_route(base.engine, site)
+    route = _route_for(base, site)
     chosen = torch.arange(site.units, device=source.device) if units is None else units
     yield from run_patched(base, route if way is None else replace(route, way=way), source, measure, chosen)
 
@@ -55,7 +52,31 @@ def patch_sets(base: Recorded, site: Site, source: Tensor, measure: Measure, set
     Returns:
         Shape (sets, rows, columns of the measure).
     """
-    return run_sets(base, find_route(base.engine, site), source, measure, sets)
+    return run_sets(base, _route_for(base, site), source, measure, sets)
+
+
+def _route_for(base: Recorded, site: Site) -> Route:
+    """The way found on a few rows, if it holds on all of these: what is read later may depend on the rows."""
+    if site not in base.routes:
+        route = find_route(base.engine, site)
+        if route.at >= 0 and not _holds(base, route):
+            route = replace(
+                route,
+                way=Way.STACKED,
+                reason="runs with recorded outputs differ from plain ones on some rows",
+                consumer=None,
+                row_bytes=base.engine.widest,
+            )
+            base.engine.routes[site] = route
+        base.routes[site] = route
+    return base.routes[site]
+
+
+def _holds(base: Recorded, route: Route) -> bool:
+    try:
+        return agree(replayed(base, route), base.output)
+    except FAILURES:
+        return False
 
 
 def find_route(engine: Engine, site: Site) -> Route:
@@ -74,10 +95,13 @@ def _ways(engine: Engine, site: Site) -> Iterator[Route]:
     if engine.trial is None:
         yield replace(whole, reason=engine.untried)
         return
+    _check_order(engine, site)
     leaf = engine.calls.at(site.module, site.call)
     read = None if leaf is None else engine.trial.read_after(leaf.index)
     if leaf is not None and read is not None:
-        stubs = replace(whole, way=Way.STUBS, at=leaf.index, read=read, row_bytes=_widest_from(engine, leaf.index))
+        stubs = replace(
+            whole, way=Way.STUBS, at=leaf.index, read=read, row_bytes=_widest_from(engine, leaf.index, read)
+        )
         for candidate in _with_consumer(engine, engine.trial, stubs):
             if _agrees(engine, candidate):
                 yield candidate
@@ -89,8 +113,21 @@ def _ways(engine: Engine, site: Site) -> Iterator[Route]:
     yield replace(whole, way=Way.PLAIN, reason="stacked runs differ from plain ones")
 
 
-def _widest_from(engine: Engine, index: int) -> int:
-    return max(1, *(leaf.row_bytes for leaf in engine.calls.leaves[index:]))
+def _widest_from(engine: Engine, index: int, read: frozenset[int]) -> int:
+    """Bytes per row of the widest tensor that a run makes: what is computed, and what is returned as recorded."""
+    return max(1, *(leaf.row_bytes for leaf in engine.calls.leaves if leaf.index >= index or leaf.index in read))
+
+
+def _check_order(engine: Engine, site: Site) -> None:
+    """Refuse a site whose rows are not in the order of the input's rows: what is patched there would be another row."""
+    turned = torch.arange(len(engine.probe) - 1, -1, -1, device=engine.probe.device)
+    there = engine.read(engine.probe, [site])[1][site]
+    if not agree(engine.read(engine.probe[turned], [site])[1][site], there[turned]):
+        raise ModelError(
+            f"site {site.name}: its rows are not in the order of the input's rows",
+            expected="a module that works on the rows as they come",
+            fix="choose other sites (--sites; circuitprobe inspect MODEL DATA lists them)",
+        )
 
 
 def _with_consumer(engine: Engine, trial: Trial, stubs: Route) -> Iterator[Route]:
@@ -109,7 +146,7 @@ def _with_consumer(engine: Engine, trial: Trial, stubs: Route) -> Iterator[Route
             reason=f"{layer} reads it" + (" and gives the output" if consumer.closes else ""),
             consumer=consumer,
             consumer_read=read,
-            row_bytes=_widest_from(engine, consumer.index),
+            row_bytes=_widest_from(engine, consumer.index, read),
         )
 
 
@@ -136,4 +173,22 @@ def _agrees(engine: Engine, route: Route) -> bool:
         output, _ = HooksBackend().patched(engine.half, engine.probe, patches)
         if not agree(base.output + values, output):
             return False
-    return True
+    return route.way in {Way.STACKED, Way.PLAIN} or _every_unit_agrees(engine, route)
+
+
+def _every_unit_agrees(engine: Engine, route: Route) -> bool:
+    """Whether each unit, patched this way on two rows, gives what stacked runs of the whole half give."""
+    site = route.site
+    try:
+        base = engine.tape(engine.probe[:2], [site])
+        plain = by_unit(base.at(site), site)
+        source = (plain * 0.5 + plain.abs().max() + 1.0).movedim(1, site.unit_axis)
+        units, measure = torch.arange(site.units, device=plain.device), Difference(base.output)
+        fast = run_patched(base, route, source, measure, units)
+        slow = run_patched(base, replace(route, way=Way.STACKED, row_bytes=engine.widest), source, measure, units)
+        pairs = zip(fast, slow, strict=True)
+        return all(
+            agree((a.values + base.output).flatten(0, 1), (b.values + base.output).flatten(0, 1)) for a, b in pairs
+        )
+    except FAILURES:
+        return False
