@@ -181,9 +181,10 @@ def _site_sums(subject: Subject, runs: tuple[Recorded, Recorded, Tensor], site: 
     held = patch(moved, site, base.at(site), VectorMeasure(readout, readout.read(moved.output)))
     parts: dict[str, list[Tensor]] = {"nie": [], "nde": [], "interaction": [], "agreement": []}
     for indirect, back in zip(alone, held, strict=True):
-        nie, direct = indirect.values, back.values + total
+        nie, late = indirect.values, back.values
         parts["nie"].append(nie.square().sum(1))
         parts["agreement"].append((nie * total).sum(1))
-        parts["nde"].append(direct.square().sum(1))
-        parts["interaction"].append((nie + back.values).square().sum(1))
+        # in place: blocks of many pixels do not stay in the cache, and nothing else reads them
+        parts["interaction"].append(nie.add_(late).square().sum(1))
+        parts["nde"].append(late.add_(total).square().sum(1))
     return [(name, torch.cat(tensors)) for name, tensors in parts.items()]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from circuitprobe.probe.kernels import FEW_CHANNELS
+from circuitprobe.probe.kernels import FEW_CHANNELS, Layout, lays_down
+from circuitprobe.probe.stubs import is_bare
 
 _AFFINE = {
     nn.Linear,
@@ -44,10 +45,9 @@ def is_affine(module: nn.Module) -> bool:
     return kind in _AFFINE and is_bare(module)
 
 
-def is_bare(module: nn.Module) -> bool:
-    """Whether nothing but the class's own forward decides what the module gives."""
-    hooked = any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
-    return not hooked and "forward" not in module.__dict__
+def is_view(module: nn.Module) -> bool:
+    """Whether the module gives the numbers it takes, in their order, in another shape."""
+    return type(module) in {nn.Flatten, nn.Unflatten, nn.Identity} and is_bare(module)
 
 
 def keeps_units(module: nn.Module, unit_axis: int) -> bool:
@@ -87,11 +87,9 @@ class ChannelUpdate:
             return functional.conv2d(delta[:, None], kernel, None, m.stride, m.padding, m.dilation)
         kernel = m.weight.detach()[unit : unit + 1]
         size = tuple(_transposed_size(m, axis, delta.shape[1 + axis]) for axis in (0, 1))
-        if m.out_channels <= FEW_CHANNELS:
-            columns = kernel.reshape(1, -1, 1) * delta.flatten(1)[:, None]
-            return functional.fold(
-                columns, size, m.kernel_size, dilation=m.dilation, padding=m.padding, stride=m.stride
-            )
+        if m.out_channels <= FEW_CHANNELS and lays_down(m):
+            layout = Layout.of(m)
+            return layout.summed(layout.full(kernel[0]).flatten(1)[..., None, None, None] * delta)
         # a transposed convolution of one channel is slow here; the same as a plain one on a map with zeros in between
         spread = self._spread(delta, size)
         return functional.conv2d(spread, kernel.flip(2, 3).transpose(0, 1), None, 1, 0, m.dilation)

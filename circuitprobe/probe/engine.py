@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from circuitprobe.types import Site
 
 MEMORY = 2**30
 PIECE_BYTES = 2 * 2**20
+MAPS_BYTES = 2 * PIECE_BYTES
 MIN_ROWS = 3
 
 
@@ -100,7 +102,13 @@ class Engine:
 
     def piece(self, row_bytes: int) -> int:
         """Rows per run."""
-        return max(1, min(PIECE_BYTES, self.memory // 16) // max(1, row_bytes))
+        return max(1, min(self._piece_bytes, self.memory // 16) // max(1, row_bytes))
+
+    @cached_property
+    def _piece_bytes(self) -> int:
+        """Convolutions gain more from a larger batch than they lose outside the cache."""
+        weights = (getattr(leaf.module, "weight", None) for leaf in self.calls.leaves)
+        return MAPS_BYTES if any(isinstance(w, Tensor) and w.ndim > 3 for w in weights) else PIECE_BYTES
 
     def pieces(self, rows: int, size: int | None = None) -> Iterator[slice]:
         """Slices of rows for one forward run each; all rows at once where they depend on each other."""

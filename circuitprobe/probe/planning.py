@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitprobe.probe.calls import Calls, LeafCall, noise_like
-from circuitprobe.probe.consumers import is_affine, keeps_units, one_channel, responses
+from circuitprobe.probe.consumers import is_affine, is_view, keeps_units, one_channel, responses
 from circuitprobe.probe.half import Half
 from circuitprobe.probe.outputs import tensors_in, with_tensors
 from circuitprobe.probe.route import FAILURES, Consumer
@@ -20,16 +20,29 @@ from circuitprobe.types import Site
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-5}
 COARSE = 3e-2
+SATURATED = 1e-4
 PROBE_ROWS = 8
 
 
-def agree(one: Tensor, other: Tensor) -> bool:
-    """Whether two outputs are equal but for the rounding of their dtype."""
+def agree(one: Tensor, other: Tensor, beside: Tensor | None = None) -> bool:
+    """Whether two outputs are equal but for the rounding of their dtype.
+
+    Args:
+        one: shape (rows, ...).
+        other: the same shape.
+        beside: what both are differences from; the rounding of a difference is that of what it was taken from.
+    """
     if one.shape != other.shape:
         return False
+    if not other.numel():
+        return True
     # per column: beside an income in the tens of thousands a probability would pass for rounding
-    scale = other.detach().abs().flatten(1).amax(0) if other.numel() else other.new_zeros(0)
-    limit = TOLERANCE.get(other.dtype, COARSE) * scale + 1e-30
+    scale = other.detach().abs().flatten(1).amax(0)
+    if beside is not None:
+        scale = torch.maximum(scale, beside.detach().abs().flatten(1).amax(0))
+    # a saturated sigmoid's rounding is that of its argument, many times its own
+    floor = SATURATED * scale.max().clamp(max=1.0)
+    limit = TOLERANCE.get(other.dtype, COARSE) * (scale + floor) + 1e-30
     return bool(((one - other).abs().flatten(1) <= limit).all())
 
 
@@ -113,17 +126,21 @@ class Trial:
         """
         found: list[Consumer] = []
         chain: tuple[int, ...] = ()
+        views: tuple[int, ...] = ()
         place, directions = at, None
         shape = tuple(self.tape.outputs[at].shape[1:]) if self.calls.leaves[at].single else None
         while shape is not None:
             leaf = self._only_reader(place)
             if leaf is None or not leaf.single:
                 break
+            if is_view(leaf.module):
+                views, place = (*views, leaf.index), leaf.index
+                continue
             if not found and keeps_units(leaf.module, site.unit_axis) and leaf.argument_shape == shape:
                 chain, place = (*chain, leaf.index), leaf.index
                 shape = tuple(self.tape.outputs[place].shape[1:])
                 continue
-            folded = tuple(consumer.index for consumer in found)
+            folded = (*views, *(consumer.index for consumer in found))
             try:
                 consumer = self._consumer(site, leaf, chain, folded, shape, directions, limit)
             except FAILURES:

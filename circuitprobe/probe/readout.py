@@ -100,7 +100,11 @@ class Readout:
 
     def weighed(self, sizes: Tensor) -> Tensor:
         """delta_f, shape (rows, features), from absolute differences of readings, shape (rows, len(dims)), in their dtype."""
-        return sizes * self._weights.diagonal() if self.one_by_one else sizes @ self._weights
+        if self.one_by_one:
+            return sizes * self._weights.diagonal()
+        if self._even is not None:
+            return sizes.reshape(len(sizes), len(self.features), -1).sum(2) * self._even
+        return sizes @ self._weights
 
     def vectors(self, after: Tensor, before: Tensor) -> Tensor:
         """Signed standardised changes (METHOD.md sections 3 and 4), shape (rows, len(dims)), in the readings' dtype."""
@@ -116,6 +120,16 @@ class Readout:
     def one_by_one(self) -> bool:
         """Every feature has one reading column."""
         return len(self.dims) == len(self.features)
+
+    @cached_property
+    def _even(self) -> Tensor | None:
+        """The weight of each feature's columns, shape (features,), where all features have as many columns; else None.
+
+        Sums then do without a matrix that is nearly all zeros.
+        """
+        if len({len(feature.decode.dims) for feature in self.features}) > 1:
+            return None
+        return self._weights.sum(0) * len(self.features) / len(self.dims)
 
     @cached_property
     def is_linear(self) -> bool:

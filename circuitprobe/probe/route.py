@@ -33,7 +33,7 @@ class Consumer:
         chain: indices of modules between site and layer through which units stay apart.
         directions: what a change of 1 in each unit adds to the layer's output, shape (units, ...); None for maps.
         flat: the layer is linear and reads the maps of all units, flattened.
-        folded: indices of linear layers before it whose product with it is in ``directions``.
+        folded: indices of what is passed over: views, and linear layers whose product with it is in ``directions``.
         closes: the layer's output is the half's output.
     """
 

@@ -14,6 +14,12 @@ Stub = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """(the module's own forward, arguments, keywords) -> what the call returns instead."""
 
 
+def is_bare(module: nn.Module) -> bool:
+    """Whether nothing but the class's own forward decides what the module gives."""
+    hooked = any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
+    return not hooked and "forward" not in module.__dict__
+
+
 @contextmanager
 def stubbed(calls: Calls, stubs: Mapping[int, Stub]) -> Iterator[Callable[[], None]]:
     """Replace what some leaf calls do; calls without a stub run as they are.
