@@ -7,6 +7,7 @@ from typing import Literal
 
 from circuitprobe.errors import UsageError
 
+LEAST_MEMORY = 16 * 2**20
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -26,13 +27,16 @@ def memory_bytes(text: str) -> int:
     """``512MiB``, ``512M``, ``2GB`` or ``1000000000`` in bytes; MB is 10^6, M and MiB are 2^20.
 
     Raises:
-        UsageError: no such size.
+        UsageError: no such size, or one in which an audit would take hours.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
     if found is None or float(found[1]) <= 0 or (found[3] and not found[2]):
         raise UsageError(f"--memory {text}", expected="a size such as 512MiB, 2GiB or 1000000000", fix="--memory 1GiB")
     decimal = not found[3] and text.lower().rstrip().endswith("b")
-    return int(float(found[1]) * (1000 if decimal else 1024) ** _POWERS[found[2]])
+    size = int(float(found[1]) * (1000 if decimal else 1024) ** _POWERS[found[2]])
+    if size < LEAST_MEMORY:
+        raise UsageError(f"--memory {text}", expected="at least 16MiB", fix="--memory 1GiB")
+    return size
 
 
 def backend_name(text: str) -> Literal["hooks", "nnsight"]:

@@ -98,17 +98,20 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
     at_once = _values_at_once(subject, len(points))
     for rows in base.chunks():
         before, hidden = _stacked(subject, rows, at_once)
+        # over the few values in the model's own precision, over rows in double precision
+        changes = strengths = before.new_zeros(())
         for start in range(0, len(points), at_once):
             code = base.z[rows].repeat(at_once, 1)
             code[:, latent] = (
                 torch.as_tensor(points[start : start + at_once]).to(code).repeat_interleave(len(base.z[rows]))
             )
             output, captured = decoder.once(code, sites)
-            delta = readout.weighed((readout.read(output) - before).abs())
-            change[rows] += _summed(delta, at_once)
-            strength[rows] += _summed(effect(delta), at_once)
+            delta = readout.weighed((readout.read(output) - before).abs_())
+            changes = changes + _summed(delta, at_once)
+            strengths = strengths + _summed(effect(delta), at_once)
             for number, activation in enumerate(unit_activations(captured, sites)):
-                moved[number][rows] += _summed((activation - hidden[number]).abs(), at_once)
+                moved[number][rows] += _summed((activation - hidden[number]).abs_(), at_once)
+        change[rows], strength[rows] = changes, strengths
     if not bool(torch.isfinite(change.sum())):
         _find_failure(subject, latent, points)
     profile = tuple(

@@ -36,11 +36,11 @@ class OutputMeasure:
         """Shape (runs, columns)."""
         before = self.reading.index_select(0, rows)
         difference = self.readout.read(output) - before
-        parts = _with_effect(self.readout.weighed(difference.abs()))
+        products = []
         if self.total is not None:
             vectors = difference * self.readout.signed.to(difference.dtype)
-            parts.append((vectors * self.total.index_select(0, rows)).sum(1, keepdim=True))
-        return torch.cat(parts, 1)
+            products = [vectors.mul_(self.total.index_select(0, rows)).sum(1, keepdim=True)]
+        return torch.cat([*_with_effect(self.readout.weighed(difference.abs_())), *products], 1)
 
     def along(self, delta: Tensor, directions: Tensor) -> Tensor | None:
         """Shape (units, rows, columns) for outputs that move along one direction per unit."""

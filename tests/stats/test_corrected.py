@@ -60,13 +60,13 @@ def test_expected_jaccard_counts_all_pairs_of_sets() -> None:
 
 
 def test_sizes_and_levels_as_typed() -> None:
-    assert [memory_bytes(text) for text in ("512MiB", "512M", "2GB", "1000", "1.5 GiB")] == [
-        2**29, 2**29, 2 * 10**9, 1000, 3 * 2**29,
+    assert [memory_bytes(text) for text in ("512MiB", "512M", "2GB", "20000000", "1.5 GiB")] == [
+        2**29, 2**29, 2 * 10**9, 20_000_000, 3 * 2**29,
     ]  # fmt: skip
     assert level_numbers("3, 1,1") == (1, 3)
     for bad in ("", "5", "1;2"):
         with pytest.raises(cp.UsageError):
             level_numbers(bad)
-    for bad in ("much", "-1", "0", "12 parsecs"):
+    for bad in ("much", "-1", "0", "12 parsecs", "1", "4KiB"):
         with pytest.raises(cp.UsageError):
             memory_bytes(bad)
