@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.timing import Row, Spread
 
 CONTENDERS = ("with preparation", "nnsight", "pyvene", "captum", "plain hooks", "limit")
-# issue's targets: (case, task) -> least ratio to nnsight; to pyvene twice that
+# what the project asks for: (case, task) -> least ratio to nnsight; to pyvene twice that
 TARGETS = {
     ("MLP, 256 rows", "unit patching"): 4.0,
     ("MLP, 256 rows", "path patching"): 7.0,
