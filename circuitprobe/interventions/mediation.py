@@ -194,12 +194,13 @@ def treatments(subject: Subject) -> Iterator[Treated]:
             z = _codes_under(subject, dims, source)
             sums.add(subject, z, into)
         count = len(subject.sources)
+        nie, nde, interaction, agreement = to_numpy(sums.through) / count
         yield Treated(
             te=to_numpy(sums.whole) / count / sizes,
-            nie=to_numpy(sums.nie) / count / sizes,
-            nde=to_numpy(sums.nde) / count / sizes,
-            interaction=to_numpy(sums.interaction) / count / sizes,
-            agreement=to_numpy(sums.agreement) / count,
+            nie=nie / sizes,
+            nde=nde / sizes,
+            interaction=interaction / sizes,
+            agreement=agreement,
             whole=to_numpy(sums.whole) / count,
         )
 
@@ -224,22 +225,21 @@ def _codes_under(subject: Subject, dims: Sequence[int], source: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over the sources of squared effects and agreements per row."""
+    """Sums over the sources per row.
+
+    Attributes:
+        whole: |TE|^2, shape (rows, outcomes).
+        through: |NIE|^2, |NDE|^2, |TE - NIE - NDE|^2 and <NIE, TE>, shape (4, rows, latents, outcomes).
+    """
 
     whole: Tensor
-    nie: Tensor
-    nde: Tensor
-    interaction: Tensor
-    agreement: Tensor
+    through: Tensor
 
     @classmethod
     def zeros(cls, subject: Subject) -> _Sums:
         rows, latents = subject.base.z.shape
-        small = torch.zeros(rows, len(subject.groups), dtype=torch.float64, device=subject.base.z.device)
-        wide = [
-            torch.zeros(rows, latents, len(subject.groups), dtype=torch.float64, device=small.device) for _ in range(4)
-        ]
-        return cls(small, *wide)
+        whole = torch.zeros(rows, len(subject.groups), dtype=torch.float64, device=subject.base.z.device)
+        return cls(whole, whole.new_zeros(4, rows, latents, len(subject.groups)))
 
     def add(self, subject: Subject, treated: Tensor, into: Tensor) -> None:
         """One source: the slices of the run without an intervention, so that equal codes give equal output."""
@@ -249,19 +249,11 @@ class _Sums:
             te = _vectors(subject, after, reading)
             self.whole[rows] += te.square() @ into
             for i in range(before.shape[1]):
-                self._through(subject, i, (before, after, reading, te), into, rows)
-
-    def _through(
-        self, subject: Subject, i: int, run: tuple[Tensor, Tensor, Tensor, Tensor], into: Tensor, rows: slice
-    ) -> None:
-        before, after, reading, te = run
-        only, without = before.clone(), after.clone()
-        only[:, i], without[:, i] = after[:, i], before[:, i]
-        nie, nde = _vectors(subject, only, reading), _vectors(subject, without, reading)
-        self.nie[rows, i] += nie.square() @ into
-        self.nde[rows, i] += nde.square() @ into
-        self.interaction[rows, i] += (te - nie - nde).square() @ into
-        self.agreement[rows, i] += (nie * te) @ into
+                only, without = before.clone(), after.clone()
+                only[:, i], without[:, i] = after[:, i], before[:, i]
+                nie, nde = _vectors(subject, only, reading), _vectors(subject, without, reading)
+                rest = te - nie - nde
+                self.through[:, rows, i] += torch.stack([nie * nie, nde * nde, rest * rest, nie * te]) @ into
 
 
 def _vectors(subject: Subject, codes: Tensor, reading: Tensor) -> Tensor:
