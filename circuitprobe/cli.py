@@ -40,7 +40,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def audit(
     model: Annotated[
-        str, typer.Argument(help="Model file: a circuitprobe checkpoint, a state_dict, TorchScript, a pickled module.")
+        str,
+        typer.Argument(
+            help="Model file: a circuitprobe checkpoint, a state_dict, safetensors, TorchScript, a pickled module."
+        ),
     ],
     data: Data,
     rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
@@ -50,7 +53,8 @@ def audit(
     schema: SchemaFile = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
     factory: Annotated[
-        str | None, typer.Option(help="package.module:function that builds the model of a state_dict.")
+        str | None,
+        typer.Option(help="package.module:function that builds the model of a state_dict or safetensors file."),
     ] = None,
     trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
     device: Device = "cpu",
@@ -154,7 +158,10 @@ def schema(
 @app.command()
 def inspect(
     model: Annotated[
-        str, typer.Argument(help="Model file: a circuitprobe checkpoint, a state_dict, TorchScript, a pickled module.")
+        str,
+        typer.Argument(
+            help="Model file: a circuitprobe checkpoint, a state_dict, safetensors, TorchScript, a pickled module."
+        ),
     ],
     data: Annotated[
         str | None, typer.Argument(help="Table, or a benchmark's name; without it the model runs on made-up rows.")
@@ -164,7 +171,8 @@ def inspect(
     ] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
     factory: Annotated[
-        str | None, typer.Option(help="package.module:function that builds the model of a state_dict.")
+        str | None,
+        typer.Option(help="package.module:function that builds the model of a state_dict or safetensors file."),
     ] = None,
     trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
     schema: SchemaFile = None,

@@ -23,8 +23,8 @@ def load(
     """Load a VAE from a file without running code that the file brings.
 
     Args:
-        path: a checkpoint of ``circuitprobe train``, a state_dict (with ``factory``), a TorchScript archive, or a
-            pickled module (with ``trust_pickle``).
+        path: a checkpoint of ``circuitprobe train``, a state_dict or safetensors file (with ``factory``), a TorchScript
+            archive, or a pickled module (with ``trust_pickle``).
         factory: ``package.module:function`` that returns the empty model of a state_dict.
         spec: a spec file that names encoder and decoder.
         trust_pickle: run the code in a pickled module; only for files whose origin is known.

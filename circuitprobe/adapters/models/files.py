@@ -20,6 +20,7 @@ class FileKind(Enum):
     TORCH_ARCHIVE = "a torch.save archive"
     TORCH_SCRIPT = "a TorchScript archive"
     PICKLE = "a pickle"
+    SAFETENSORS = "a safetensors file"
     OTHER = "unknown"
 
 
@@ -48,6 +49,8 @@ _HARMLESS = ("torch.", "torch._utils.", "collections.OrderedDict", "_codecs.enco
 _TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 _SLACK = 16 * 2**20
 _PICKLES = 6
+# what the format itself allows
+_LONGEST_HEADER = 100_000_000
 _CONTAINERS = frozenset(
     f"{module}.{name}"
     for module in ("__builtin__", "builtins")
@@ -87,9 +90,17 @@ def look(path: Path) -> FileFacts:
         raise ModelError(f"{path.name} is empty (0 bytes)", expected="a model file", fix="save or copy the model again")
     if head.startswith(b"PK\x03\x04"):
         return _look_into_zip(path)
+    # before pickles: a header of 128 bytes begins as they do
+    if _is_safetensors(head):
+        return FileFacts(FileKind.SAFETENSORS)
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
     raise _no_model(path, head)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Whether a file begins with the length of a JSON header, and a header."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER
 
 
 def _no_model(path: Path, head: bytes) -> ModelError:
@@ -98,11 +109,6 @@ def _no_model(path: Path, head: bytes) -> ModelError:
         what, fix = "a git-lfs pointer, not the model itself", "git lfs pull"
     elif head.lstrip()[:1] == b"<":
         what, fix = "an HTML or XML page, not a model", "download the file itself, not the page about it"
-    elif head[8:9] == b"{" and head[:8] != b"        ":
-        what, fix = (
-            "a safetensors file",
-            "save the model with torch.save(model.state_dict(), ...) and add --factory package.module:function",
-        )
     elif _is_text(head):
         what = "a text file, not a model"
     else:

@@ -6,7 +6,7 @@ import importlib
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Reb
     """Load a model file and name its halves.
 
     Args:
-        path: torch.save archive (our checkpoint, state_dict, pickled module) or TorchScript archive.
+        path: torch.save archive (our checkpoint, state_dict, pickled module), safetensors file or TorchScript archive.
         options: how to read it.
         formats: checkpoint formats by the value of their ``format`` entry, and what rebuilds them.
 
@@ -58,7 +58,8 @@ def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Reb
             raise _acts_outside(path, facts)
         vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
     else:
-        content = _load_pickle(path, facts, options)
+        tensors_only = facts.kind is FileKind.SAFETENSORS
+        content = _load_safetensors(path, options.device) if tensors_only else _load_pickle(path, facts, options)
         vae = _from_content(path, content, options, formats)
     check_weights(vae.model)
     vae.model.to(options.device)
@@ -77,12 +78,24 @@ def _load_script(path: Path, device: str) -> nn.Module:
     return module
 
 
+def _load_safetensors(path: Path, device: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device=device)
+    except (SafetensorError, OSError) as error:
+        raise truncated(path) from error
+
+
 def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401 - whatever was saved
     try:
         with warnings.catch_warnings():
             # torch's advice on pickle protocols is for the writer of the file
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location=options.device, weights_only=True)
+            # opened here: given a path, torch goes by the suffix
+            with path.open("rb") as handle:
+                return torch.load(handle, map_location=options.device, weights_only=True)
     except Exception as error:
         refused = isinstance(error, pickle.UnpicklingError) and facts.whole
         if not refused or (facts.kind is FileKind.TORCH_ARCHIVE and not facts.imports):
@@ -96,10 +109,10 @@ def _load_trusted(path: Path, facts: FileFacts, device: str) -> Any:  # noqa: AN
     script = any(name.startswith("__main__.") for name in facts.imports)
     with _ImportableFromHere():
         try:
-            if facts.kind is FileKind.PICKLE and not facts.torch_wrote:
-                with path.open("rb") as handle:
+            with path.open("rb") as handle:
+                if facts.kind is FileKind.PICKLE and not facts.torch_wrote:
                     return pickle.load(handle)  # noqa: S301 - the user said that the file is trusted
-            return torch.load(path, map_location=device, weights_only=False)
+                return torch.load(handle, map_location=device, weights_only=False)
         except (AttributeError, ModuleNotFoundError, ImportError) as error:
             cause = (
                 "its class was defined in a script (__main__), which no other program can import"
@@ -181,7 +194,7 @@ def _filled(path: Path, state: Mapping[str, Any], factory: str) -> nn.Module:
     model = build_from_factory(factory)
     try:
         result = model.load_state_dict(state, strict=False)
-        missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
+        missing, unexpected = _without_shared(model, result.missing_keys), list(result.unexpected_keys)
         reason = f"missing {missing[:4]}, not in the model {unexpected[:4]}" if missing or unexpected else ""
     except RuntimeError as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
@@ -192,6 +205,13 @@ def _filled(path: Path, state: Mapping[str, Any], factory: str) -> nn.Module:
             fix="a --factory that builds the model with the settings it was trained with",
         )
     return model
+
+
+def _without_shared(model: nn.Module, missing: Sequence[str]) -> list[str]:
+    """Missing names but for those whose tensor is one that was filled under another name: safetensors keeps shared ones once."""
+    own = model.state_dict(keep_vars=True)
+    filled = {id(tensor) for name, tensor in own.items() if name not in missing}
+    return [name for name in missing if id(own[name]) not in filled]
 
 
 def build_from_factory(factory: str) -> nn.Module:
