@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,16 @@ def test_images(scale: float) -> None:
         ("decoder", "decoder.3"): "substitution",
         ("decoder", "decoder.6"): "substitution",
     }
+
+
+def test_figures_on_images_are_those_of_whole_runs() -> None:
+    """The nnsight backend runs the whole network for every intervention."""
+    vae, x = images(30.0)
+    options: dict[str, Any] = {"sites": ["decoder:*.3", "decoder:*.6", "encoder:*.3"], "sources": 1}
+    fast, whole = (cp.interventions.activations(vae, x[:12], backend=b, **options) for b in ("hooks", "nnsight"))
+    assert fast.strength.max() > 0.01
+    np.testing.assert_allclose(fast.strength, whole.strength, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(fast.changes, whole.changes, rtol=2e-3, atol=1e-6)
 
 
 def test_tables_of_columns_on_different_scales() -> None:
