@@ -167,7 +167,7 @@ def _described(
     return Inspection(
         source=vae.source,
         class_name=class_name(vae.model),
-        latents=vae.latents or 0,
+        latents=len(vae.latents),
         input_width=x.shape[1],
         parameters=sum(parameter.numel() for parameter in vae.model.parameters()),
         dtype=str(vae.dtype).removeprefix("torch."),

@@ -73,6 +73,19 @@ class Posterior:
 
 
 @dataclass(frozen=True)
+class Latent:
+    """What one intervention moves: usually one dimension of the code, for a spatial code all positions of one channel.
+
+    Attributes:
+        name: such as ``z3``.
+        dims: columns of the flat code (rows, code width).
+    """
+
+    name: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Column:
     """One raw column of a table, as profiled over every row of it.
 

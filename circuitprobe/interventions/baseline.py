@@ -117,9 +117,9 @@ def posterior_output(vae: ProbedVAE, x: Tensor) -> Tensor:
 
 def split_posterior(output: Tensor, vae: ProbedVAE) -> tuple[Tensor, Tensor | None]:
     """The inverse of ``posterior_output``."""
-    if vae.latents is None or output.shape[1] == vae.latents:
+    if vae.code_width is None or output.shape[1] == vae.code_width:
         return output, None
-    return output[:, : vae.latents], output[:, vae.latents :]
+    return output[:, : vae.code_width], output[:, vae.code_width :]
 
 
 def _unit_std(layer: Tensor, precision: float) -> Tensor:

@@ -143,7 +143,7 @@ def read_posterior(output: Any, order: Sequence[PosteriorPart], *, rows: int, en
         )
     parts: dict[str, Tensor] = dict(zip(order, tensors, strict=True))
     mean = parts["mean"]
-    if mean.ndim != 2 or mean.shape[0] != rows:
+    if mean.ndim < 2 or mean.shape[0] != rows:
         raise _unreadable(f"the mean from {encode} has shape {tuple(mean.shape)} for {rows} rows", encode)
     log_var = _log_variance(parts, encode)
     if log_var is not None and log_var.shape != mean.shape:

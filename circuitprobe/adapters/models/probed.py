@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from circuitprobe.adapters.models.posterior import (
     read_posterior,
 )
 from circuitprobe.errors import ModelError
-from circuitprobe.types import Posterior, Recognition, TableEncoding
+from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,14 @@ class ProbedVAE:
         target: the target column that the model's file names.
         ignored: columns that the model's file names as no features.
         input_width: number of model dimensions, where known without running.
-        latents: d, known once real rows have been seen.
+        code_width: dimensions of the flat code, known once real rows have been seen; with ``condition_width``.
+        code_shape: shape in which the halves exchange one code, () for flat codes; codes are flat everywhere else.
+        blocks: the latents, each with its columns of the flat code; () where every column is one.
+        codes: size of the codebook, for a model whose code is indices into one; encoder and decoder then exchange indices as
+            numbers, the encoder states no variance. None for a continuous code.
+        prior_only: why there is no encoder; "" where there is one. The code is then drawn from N(0, I).
+        condition_width: the last dimensions of a row that condition both halves. The code carries them behind the latents, and
+            no intervention touches them.
         row_shape: shape in which the encoder takes one row, () for flat rows; rows are flat everywhere else.
         output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
     """
@@ -56,7 +64,12 @@ class ProbedVAE:
     target: str | None = None
     ignored: tuple[str, ...] = ()
     input_width: int | None = None
-    latents: int | None = None
+    code_width: int | None = None
+    code_shape: tuple[int, ...] = ()
+    blocks: tuple[Latent, ...] = ()
+    codes: int | None = None
+    prior_only: str = ""
+    condition_width: int = 0
     row_shape: tuple[int, ...] = ()
     output: OutputKind = "auto"
 
@@ -81,8 +94,25 @@ class ProbedVAE:
         """Rows as the model takes them: its dtype, its device."""
         return torch.as_tensor(x).to(dtype=self.dtype, device=self.device)
 
+    @property
+    def latents(self) -> tuple[Latent, ...]:
+        """What interventions move, in order; known once real rows have been seen."""
+        if self.blocks or self.code_width is None:
+            return self.blocks
+        return tuple(Latent(f"z{i}", (i,)) for i in range(self.code_width - self.condition_width))
+
     def _shaped(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), *self.row_shape) if self.row_shape else x
+
+    def flat(self, posterior: Posterior, x: Tensor) -> Posterior:
+        """The posterior over flat codes, with the condition behind the latents, each (rows, code width)."""
+        mean, log_var = posterior.mean.flatten(1), posterior.log_var
+        log_var = None if log_var is None else log_var.flatten(1)
+        if not self.condition_width:
+            return Posterior(mean, log_var)
+        given = x[:, -self.condition_width :]
+        behind = None if log_var is None else torch.cat([log_var, torch.zeros_like(given)], 1)
+        return Posterior(torch.cat([mean, given], 1), behind)
 
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x) for rows of shape (rows, dims): mean and log_var of shape (rows, latents).
@@ -92,7 +122,7 @@ class ProbedVAE:
         """
         output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         order = self.order or choose_order(output, self.recognition.encode)
-        return read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
+        return self.flat(read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode), x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's output as the model gives it, shape (rows, dims), for codes of shape (rows, latents).
@@ -100,8 +130,10 @@ class ProbedVAE:
         Raises:
             ModelError: the decoder failed or returned nothing of that shape.
         """
-        output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, z)
-        return pick_mean_width(output, rows=z.shape[0], width=self.input_width, decode=self.recognition.decode)
+        shaped = z.reshape(len(z), *self.code_shape) if self.code_shape else z
+        output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, shaped)
+        width = None if self.input_width is None else self.input_width - self.condition_width
+        return pick_mean_width(output, rows=z.shape[0], width=width, decode=self.recognition.decode)
 
     def resolved(self, x: Tensor) -> ProbedVAE:
         """The same model with everything settled that real rows can settle, and checked on them.
@@ -117,7 +149,11 @@ class ProbedVAE:
         again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         order = self.order or choose_order(output, self.recognition.encode, again)
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
-        settled = replace(settled, order=order, latents=posterior.mean.shape[1])
+        if posterior.mean.ndim > 2 and not settled.blocks:
+            shape = tuple(posterior.mean.shape[1:])
+            settled = replace(settled, code_shape=shape, blocks=channels(shape))
+        posterior = settled.flat(posterior, x)
+        settled = replace(settled, order=order, code_width=posterior.mean.shape[1])
         check_finite(posterior.mean, self.recognition.encode)
         if posterior.log_var is not None:
             check_finite(posterior.log_var, self.recognition.encode)
@@ -152,6 +188,12 @@ class ProbedVAE:
                 expected="mean first, log-variance second",
                 fix='posterior = ["log_var", "mean"] in a spec file (--spec vae.toml) if the order is the other way round',
             )
+
+
+def channels(shape: Sequence[int]) -> tuple[Latent, ...]:
+    """The channels of a code of shape (channels, ...), each a latent over all its positions."""
+    each = math.prod(shape[1:])
+    return tuple(Latent(f"z{i}", tuple(range(i * each, (i + 1) * each))) for i in range(shape[0]))
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
