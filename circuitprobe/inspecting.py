@@ -80,7 +80,7 @@ def inspect(
         if data is None:
             _refuse_without_data(target=target, groups=groups, schema=schema, features=features)
             x = _made_up(wrapped, seed)
-            settled = wrapped.resolved(wrapped.to_input(x))
+            settled = wrapped.resolved(wrapped.to_input(x), real=False)
         else:
             options = DataOptions(rows, seed, said, groups, target, features)
             with progress.phase("reading rows", None) if progress else nullcontext() as tick:
@@ -201,6 +201,14 @@ def _features(vae: ProbedVAE, fitted: Fitted | None) -> tuple[InspectedFeature, 
 
 def _spec_lines(vae: ProbedVAE, width: int) -> tuple[str, ...]:
     """The spec file that says what was recognised."""
+    if vae.found_by_noise:
+        # the whole of it, activations and the order of outputs included
+        return (
+            'encode = "forward"',
+            'decode = "forward"',
+            f"output = {json.dumps(vae.output)}",
+            f"input_width = {width}",
+        )
     lines = [
         _half_line(vae, "encode", vae.recognition.encode, "q_network"),
         _half_line(vae, "decode", vae.recognition.decode, "p_network"),

@@ -215,7 +215,8 @@ def test_raw_table_finds_the_scaling_the_model_was_trained_on() -> None:
             self.weight = nn.Parameter(torch.eye(3))
 
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.tanh(x @ self.weight / 4), torch.full_like(x, -3.0)
+            mean, log_var = torch.tanh(x @ self.weight / 4), torch.full_like(x, -3.0)
+            return mean, log_var
 
         def decode(self, z: Tensor) -> Tensor:
             return 4 * torch.atanh(z.clamp(-0.9999, 0.9999))

@@ -237,7 +237,7 @@ def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halv
     spread = np.unique(np.linspace(0, len(x) - 1, min(PROBE_ROWS, len(x))).astype(np.int64))
     first = vae.to_input(x[spread])
     encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
-    decoder = Half("decoder", vae.model, vae.decode)
+    decoder = Half("decoder", vae.model, vae.decode, vae.outside_decoder)
     codes = vae.encode(first).mean
     one = Engine.build(encoder, first, run.memory, backend)
     other = Engine.build(decoder, codes, run.memory, backend)

@@ -17,8 +17,10 @@ class Half:
         name: which half it is.
         model: the whole model.
         run: inputs (rows, width) -> outputs (rows, width); calls into ``model``.
+        outside: paths of modules that run with it without seeing its inputs.
     """
 
     name: Literal["encoder", "decoder"]
     model: nn.Module
     run: Callable[[Tensor], Tensor]
+    outside: tuple[str, ...] = ()

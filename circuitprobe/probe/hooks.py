@@ -49,7 +49,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     generators = (torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002 - saved, never drawn from
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     try:
-        model.eval()
+        _evaluate(model, modules)
         with torch.no_grad():
             yield
     finally:
@@ -71,6 +71,15 @@ def untouched(model: nn.Module) -> Iterator[None]:
         random.setstate(generators[2])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def _evaluate(model: nn.Module, modules: Sequence[nn.Module]) -> None:
+    """Evaluation mode; exported programs, whose mode is part of the program, refuse to be asked."""
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in modules:
+            module.training = False
 
 
 def _snapshot(module: nn.Module) -> dict[str, Any]:

@@ -94,8 +94,9 @@ def all_sites(half: Half, inputs: Tensor) -> tuple[FoundSite, ...]:
     if isinstance(half.model, torch.jit.ScriptModule):
         return ()
     with untouched(half.model):
-        tensors = leaf_tensors(half, inputs)
-        layers = find_layers(half.model, half.run, inputs[:2])
+        tensors = tuple(tensor for tensor in leaf_tensors(half, inputs) if tensor.path not in half.outside)
+        found = find_layers(half.model, half.run, inputs[:2])
+        layers = tuple(layer for layer in found if layer.output.module not in half.outside)
     roles = {(step.module, step.call, step.selector): role for layer in layers for step, role in _roles(layer)}
     start = (layers[0].steps[0].module, layers[0].steps[0].call) if layers else None
     first = next((number for number, tensor in enumerate(tensors) if (tensor.path, tensor.call) == start), 0)

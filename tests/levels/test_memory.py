@@ -25,6 +25,8 @@ class Wide(nn.Module):
     def encode(self, x):
         h = self.trunk(x)
         return self.mu(h), self.log_var(h) - 2
+    def reparameterize(self, mean, log_var):
+        return mean + torch.randn_like(mean) * torch.exp(log_var / 2)
     def decode(self, z):
         return self.decoder(z)
 

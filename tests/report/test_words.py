@@ -66,7 +66,8 @@ class Linear(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean = x @ self.a.T
-        return mean, torch.full_like(mean, self.log_var)
+        log_var = torch.full_like(mean, self.log_var)
+        return mean, log_var
 
     def decode(self, z: Tensor) -> Tensor:
         return z @ self.b.T
@@ -123,7 +124,8 @@ def test_twin_that_reaches_a_score_is_a_warning() -> None:
             self.d = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 3))
 
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return self.m(x), self.v(x) - 2
+            mean, log_var = self.m(x), self.v(x) - 2
+            return mean, log_var
 
         def decode(self, z: Tensor) -> Tensor:
             return self.d(z)
@@ -176,7 +178,8 @@ def test_callers_values_go_for_the_twin_too() -> None:
             self.w.fill_(3.0)
 
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x[:, :2], torch.full((len(x), 2), -2.0)
+            mean, log_var = x[:, :2], torch.full((len(x), 2), -2.0)
+            return mean, log_var
 
         def decode(self, z: Tensor) -> Tensor:
             return self.w * torch.cat([z, z[:, :1] + z[:, 1:]], 1)

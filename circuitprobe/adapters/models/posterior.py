@@ -12,11 +12,27 @@ from torch import Tensor
 from circuitprobe.errors import ModelError
 from circuitprobe.types import Posterior
 
-PosteriorPart = Literal["mean", "log_var", "var", "std", "sample", "ignore"]
+PosteriorPart = Literal["mean", "log_var", "var", "std", "log_std", "softplus", "sample", "ignore"]
 PARTS: tuple[str, ...] = get_args(PosteriorPart)
 
 _NAMES: dict[PosteriorPart, tuple[str, ...]] = {
-    "mean": ("mean", "mu", "loc", "z_mean", "embedding", "mean_z", "z_mu", "q_mean", "qz_m"),
+    "mean": (
+        "mean",
+        "mu",
+        "loc",
+        "fc_mu",
+        "fc_mean",
+        "mu_layer",
+        "mean_layer",
+        "to_mu",
+        "means",
+        "z_mean",
+        "embedding",
+        "mean_z",
+        "z_mu",
+        "q_mean",
+        "qz_m",
+    ),
     "log_var": (
         "log_var",
         "logvar",
@@ -27,14 +43,24 @@ _NAMES: dict[PosteriorPart, tuple[str, ...]] = {
         "logv",
         "log_sigma2",
         "lnvar",
+        "log_sigma_sq",
+        "log_sigma_squared",
+        "logsigma2",
+        "fc_logvar",
+        "fc_log_var",
+        "logvar_layer",
+        "enc_logvar",
+        "fc_lv",
+        "lv",
     ),
+    "log_std": ("log_std", "logstd", "log_sigma", "logsigma", "log_scale", "z_log_std", "z_log_sigma", "log_stddev"),
     "std": ("std", "sigma", "scale", "stddev", "z_std", "z_sigma"),
     "var": ("var", "variance", "z_var", "sigma2", "qz_v"),
     "sample": ("z", "sample", "latent_sample", "code"),
 }
 
 SPEC_HINT = (
-    'say what it returns: posterior = ["mean", "log_var"] (or std, var, sample, ignore) in --spec vae.toml, '
+    'say what it returns: posterior = ["mean", "log_var"] (or std, var, log_std, softplus, sample, ignore) in --spec vae.toml, '
     "or cp.wrap(model, encode=lambda m, x: (mean, log_var), decode=...) in Python"
 )
 
@@ -59,8 +85,8 @@ def choose_order(output: Any, encode: str, again: Any = None) -> tuple[Posterior
         return ("mean", "var")
     names, tensors = named_tensors(output)
     if names:
-        order = tuple(_part_named(name) for name in names)
-        if "mean" in order and any(part in order for part in ("log_var", "std", "var")):
+        order = tuple(part_named(name) for name in names)
+        if "mean" in order and any(part in order for part in ("log_var", "std", "var", "log_std")):
             return order
     if again is not None and len(tensors) > 1:
         sampled = [
@@ -96,7 +122,8 @@ def _unreadable(seen: str, encode: str) -> ModelError:
     return ModelError(seen, expected=f"mean and log-variance from {encode}, two tensors (rows, latents)", fix=SPEC_HINT)
 
 
-def _part_named(name: str) -> PosteriorPart:
+def part_named(name: str) -> PosteriorPart:
+    """What a tensor of this name is, ``ignore`` where the name says nothing."""
     plain = name.lower().lstrip("_")
     return next((part for part, names in _NAMES.items() if plain in names), "ignore")
 
@@ -137,6 +164,9 @@ def read_posterior(output: Any, order: Sequence[PosteriorPart], *, rows: int, en
         return output
     spread_out = isinstance(output, torch.distributions.Distribution)
     tensors = [output.mean, output.variance] if spread_out else named_tensors(output)[1]
+    if len(tensors) == 1 and len(order) > 1 and tensors[0].shape[1] % len(order) == 0:
+        # one tensor that holds all parts side by side
+        tensors = list(tensors[0].chunk(len(order), 1))
     if len(tensors) != len(order):
         raise _unreadable(
             f"{encode} returns {len(tensors)} tensors, posterior names {len(order)}: {', '.join(order)}", encode
@@ -154,6 +184,10 @@ def read_posterior(output: Any, order: Sequence[PosteriorPart], *, rows: int, en
 def _log_variance(parts: Mapping[str, Tensor], encode: str) -> Tensor | None:
     if "log_var" in parts:
         return parts["log_var"]
+    if "log_std" in parts:
+        return 2.0 * parts["log_std"]
+    if "softplus" in parts:
+        return 2.0 * torch.log(torch.nn.functional.softplus(parts["softplus"]))
     for name, power in (("std", 2.0), ("var", 1.0)):
         if name in parts:
             if bool((parts[name] < 0).any()):

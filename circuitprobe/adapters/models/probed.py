@@ -51,6 +51,9 @@ class ProbedVAE:
         condition_width: the last dimensions of a row that condition both halves. The code carries them behind the latents, and
             no intervention touches them.
         row_shape: shape in which the encoder takes one row, () for flat rows; rows are flat everywhere else.
+        outside_decoder: modules that run with the decoder without seeing the code.
+        found_by_noise: whether the halves were found by what the model's own forward does.
+        settle: (model, rows, whether they are real) -> the model with its halves; None where they are settled.
         output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
     """
 
@@ -72,6 +75,9 @@ class ProbedVAE:
     condition_width: int = 0
     row_shape: tuple[int, ...] = ()
     output: OutputKind = "auto"
+    outside_decoder: tuple[str, ...] = ()
+    found_by_noise: bool = False
+    settle: Callable[[ProbedVAE, Tensor, bool], ProbedVAE] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -102,7 +108,15 @@ class ProbedVAE:
         return tuple(Latent(f"z{i}", (i,)) for i in range(self.code_width - self.condition_width))
 
     def _shaped(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.row_shape) if self.row_shape else x
+        return x.reshape(len(x), *self.row_shape) if self.row_shape and not self.condition_width else x
+
+    def raw_encoding(self, x: Tensor) -> Any:  # noqa: ANN401 - whatever the encoder returns
+        """What the encoder returns for rows of shape (rows, dims), unread.
+
+        Raises:
+            ModelError: the encoder failed.
+        """
+        return _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
 
     def flat(self, posterior: Posterior, x: Tensor) -> Posterior:
         """The posterior over flat codes, with the condition behind the latents, each (rows, code width)."""
@@ -120,7 +134,7 @@ class ProbedVAE:
         Raises:
             ModelError: the encoder failed or returned something that cannot be read as a posterior.
         """
-        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
+        output = self.raw_encoding(x)
         order = self.order or choose_order(output, self.recognition.encode)
         return self.flat(read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode), x)
 
@@ -130,23 +144,26 @@ class ProbedVAE:
         Raises:
             ModelError: the decoder failed or returned nothing of that shape.
         """
-        shaped = z.reshape(len(z), *self.code_shape) if self.code_shape else z
+        shaped = z.reshape(len(z), *self.code_shape) if self.code_shape and not self.condition_width else z
         output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, shaped)
         width = None if self.input_width is None else self.input_width - self.condition_width
         return pick_mean_width(output, rows=z.shape[0], width=width, decode=self.recognition.decode)
 
-    def resolved(self, x: Tensor) -> ProbedVAE:
+    def resolved(self, x: Tensor, *, real: bool = True) -> ProbedVAE:
         """The same model with everything settled that real rows can settle, and checked on them.
 
         Args:
-            x: a few real rows, shape (rows, dims).
+            x: a few rows, shape (rows, dims).
+            real: whether they are rows that the model was made for; made-up ones need not come back.
 
         Raises:
             ModelError: encoder or decoder do not behave like those of a VAE on these rows.
         """
+        if self.settle is not None:
+            return self.settle(replace(self, settle=None), x, real).resolved(x, real=real)
         settled = replace(self, input_width=self.input_width or x.shape[1])
-        output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
-        again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
+        output = self.raw_encoding(x)
+        again = self.raw_encoding(x)
         order = self.order or choose_order(output, self.recognition.encode, again)
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
         if posterior.mean.ndim > 2 and not settled.blocks:
@@ -164,6 +181,7 @@ class ProbedVAE:
             settled.check_order(x, posterior, decoded)
         words = "(" + ", ".join(order) + ")"
         evidence = (
+            *self.recognition.evidence,
             f"{self.recognition.encode}: {tuple(x.shape)} -> {words}, each {tuple(posterior.mean.shape)}",
             f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
         )

@@ -20,11 +20,15 @@ _OUTPUTS = ("auto", "probabilities", "logits")
 class ModelSpec:
     """The content of ``vae.toml``; every entry is optional.
 
+    ``encode = "forward"`` and ``decode = "forward"``: what the model's own forward samples is the code, and what it makes of
+    it the reconstruction; for models that are recognised but for one doubt.
+
     Example::
 
         encode = "q_network"                 # a module or method, dotted path inside the model
         decode = "p_network.net"
-        posterior = ["mean", "std"]          # what encode returns, in order: mean, log_var, std, var, sample, ignore
+        posterior = ["mean", "std"]          # what encode returns, in order: mean, log_var, std, var, log_std,
+                                             # softplus, sample, ignore
         output = "logits"                    # probabilities | logits | auto: the decoder's categorical blocks
         input_width = 42                     # number of model dimensions
     """

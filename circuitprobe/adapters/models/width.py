@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from circuitprobe.adapters.models.posterior import named_tensors
 from circuitprobe.adapters.models.probed import ProbedVAE
+from circuitprobe.adapters.models.recognise.outputs import tensors_in
 from circuitprobe.errors import ModelError
 from circuitprobe.types import Posterior
 
@@ -21,13 +25,41 @@ def input_width(vae: ProbedVAE) -> int | None:
     if vae.input_width is not None:
         return vae.input_width
     widths = sorted({int(p.shape[1]) for p in vae.model.parameters() if p.ndim == 2})
-    fitting = [width for width in widths if _fits(vae, width)]
-    return fitting[0] if len(fitting) == 1 else None
+    if vae.settle is not None:
+        return _width_of_forward(vae, widths) or _only(width for width in widths if _fits(vae, width))
+    return _only(width for width in widths if _fits(vae, width))
+
+
+def _only(widths: Iterable[int]) -> int | None:
+    found = list(widths)
+    return found[0] if len(found) == 1 else None
+
+
+def _width_of_forward(vae: ProbedVAE, widths: Sequence[int]) -> int | None:
+    """The one width of rows that a model's own forward takes, first among those that it gives back."""
+    given = {width: _forward(vae, _two_rows(vae, width)) for width in widths}
+    running = [width for width, output in given.items() if output is not None]
+    returned = [
+        width for width in running if any(tuple(t.shape) == (2, width) for t in tensors_in(given[width]).values())
+    ]
+    return _only(returned) or (_only(running) if not returned else None)
+
+
+def _forward(vae: ProbedVAE, rows: Tensor) -> Any:  # noqa: ANN401 - whatever a forward returns
+    """What forward returns; None where it does not run."""
+    try:
+        return vae.model(rows)
+    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything on input of the wrong width
+        return None
+
+
+def _two_rows(vae: ProbedVAE, width: int) -> Tensor:
+    # two different rows, so that an encoder which standardises its batch has something to standardise
+    return vae.to_input(torch.linspace(0.0, 1.0, 2 * width).reshape(2, width))
 
 
 def _fits(vae: ProbedVAE, width: int) -> bool:
-    # two different rows, so that an encoder which standardises its batch has something to standardise
-    rows = vae.to_input(torch.linspace(0.0, 1.0, 2 * width).reshape(2, width))
+    rows = _two_rows(vae, width)
     try:
         output = vae.run_encoder(vae.model, rows)
     except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything on input of the wrong width

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from circuitprobe.adapters.models.names import Half, class_name, find_decoder, find_encoder, half_from_path, parts_of
-from circuitprobe.adapters.models.posterior import PosteriorPart
+from circuitprobe.adapters.models.names import Half, Run, class_name, find_decoder, find_encoder, half_from_path
 from circuitprobe.adapters.models.probed import ProbedVAE
+from circuitprobe.adapters.models.recognise import Suggested, recognise
 from circuitprobe.adapters.models.spec import ModelSpec
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.types import Posterior, Recognition
@@ -47,34 +47,58 @@ def wrap(
             expected="a torch.nn.Module",
             fix="cp.wrap(model), or cp.load('model.pt') for a file",
         )
-    if (encode is None) != (decode is None) and spec is None:
-        given, missing = ("encode", "decode") if decode is None else ("decode", "encode")
-        found = find_decoder(model) if decode is None else find_encoder(model)
-        if found is None:
-            raise UsageError(
-                f"cp.wrap was given {given} but not {missing}, and {class_name(model)} has no {missing} that is known by name",
-                expected="both callables",
-                fix=f"cp.wrap(model, encode=lambda m, x: ..., {missing}=lambda m, z: ...)",
-            )
-    encoder = _given(encode, "encode") or (
-        half_from_path(model, spec.encode, "encode") if spec and spec.encode else find_encoder(model)
-    )
-    decoder = _given(decode, "decode") or (
-        half_from_path(model, spec.decode, "decode") if spec and spec.decode else find_decoder(model)
-    )
-    if encoder is None or decoder is None:
-        raise _not_a_vae(model, encoder, decoder)
+    forward = spec is not None and "forward" in {spec.encode, spec.decode}
+    names = (find_encoder(model), find_decoder(model))
+    encoder = _given(encode, "encode") or _named_by_spec(model, spec, "encode")
+    decoder = _given(decode, "decode") or _named_by_spec(model, spec, "decode")
     vae = ProbedVAE(
         model=model,
-        run_encoder=_posterior_of(encode) if encode is not None else encoder.run,
-        run_decoder=decoder.run,
-        recognition=Recognition(encoder.name, decoder.name, "read on the first rows"),
+        run_encoder=_posterior_of(encode) if encode is not None else _run_of(encoder or names[0]),
+        run_decoder=_run_of(decoder or names[1]),
+        recognition=Recognition(*_names((encoder, decoder), names), "read on the first rows"),
         source=source or class_name(model),
+        order=spec.posterior if spec else None,
+        output=spec.output if spec else "auto",
+        input_width=spec.input_width if spec else None,
     )
-    if spec is None:
-        return vae
-    order: tuple[PosteriorPart, ...] | None = spec.posterior
-    return replace(vae, order=order, output=spec.output, input_width=spec.input_width)
+    said = spec is not None and spec.posterior is not None and None not in names and not forward
+    if encoder is None and decoder is None and not said:
+        suggested = Suggested(*names, confirmed=forward)
+        return replace(vae, settle=lambda bare, x, real: recognise(bare, x, suggested, real=real))
+    if (encoder or names[0]) is None or (decoder or names[1]) is None:
+        raise _other_half_unknown(model, "decode" if encoder else "encode")
+    return vae
+
+
+def _named_by_spec(model: nn.Module, spec: ModelSpec | None, role: Literal["encode", "decode"]) -> Half | None:
+    path = getattr(spec, role) if spec is not None else None
+    return half_from_path(model, path, role) if path and path != "forward" else None
+
+
+def _run_of(half: Half | None) -> Run:
+    return half.run if half is not None else _unsettled
+
+
+def _unsettled(model: nn.Module, argument: Tensor) -> Any:  # noqa: ANN401, ARG001
+    raise ModelError(
+        f"the halves of {class_name(model)} are found on real rows, and none have been seen",
+        expected="rows first",
+        fix="vae = vae.resolved(x), or cp.audit(vae, data)",
+    )
+
+
+def _names(given: tuple[Half | None, Half | None], known: tuple[Half | None, Half | None]) -> tuple[str, str]:
+    encoder, decoder = (one or other for one, other in zip(given, known, strict=True))
+    return encoder.name if encoder else "forward", decoder.name if decoder else "forward"
+
+
+def _other_half_unknown(model: nn.Module, missing: str) -> UsageError:
+    given = "encode" if missing == "decode" else "decode"
+    return UsageError(
+        f"cp.wrap was given {given} but not {missing}, and {class_name(model)} has no {missing} that is known by name",
+        expected="both callables",
+        fix=f"cp.wrap(model, encode=lambda m, x: ..., {missing}=lambda m, z: ...)",
+    )
 
 
 def _given(function: Callable[..., Any] | None, role: str) -> Half | None:
@@ -95,15 +119,3 @@ def _posterior_of(encode: Callable[[nn.Module, Tensor], Any]) -> Callable[[nn.Mo
         return output
 
     return run
-
-
-def _not_a_vae(model: nn.Module, encoder: Half | None, decoder: Half | None) -> ModelError:
-    missing = " and ".join(role for role, half in (("encoder", encoder), ("decoder", decoder)) if half is None)
-    parts = parts_of(model)
-    listed = ", ".join(parts[:12]) + (f" and {len(parts) - 12} more" if len(parts) > 12 else "")
-    return ModelError(
-        f"{class_name(model)} has no {missing} that is known by name; it has: {listed or 'no submodules or methods'}",
-        expected="a VAE: encode(x) -> (mean, log_var) and decode(z) -> reconstruction, or modules encoder and decoder",
-        fix='write encode = "NAME" and decode = "NAME" into vae.toml and add --spec vae.toml; '
-        "in Python cp.wrap(model, encode=lambda m, x: ..., decode=lambda m, z: ...)",
-    )

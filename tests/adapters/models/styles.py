@@ -40,6 +40,9 @@ class TupleStyle(Base):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.m(x), self.v(x)
 
+    def reparameterize(self, m: Tensor, v: Tensor) -> Tensor:
+        return m + torch.randn_like(m) * torch.exp(v / 2)
+
 
 class DictStyle(Base):
     def encode(self, x: Tensor) -> dict[str, Tensor]:
@@ -103,6 +106,10 @@ class ModuleStyle(nn.Module):
         mean, log_var, self.decoder = halves()
         self.encoder = Pair(mean, log_var)
 
+    def forward(self, x: Tensor) -> Tensor:
+        mean, log_var = self.encoder(x)
+        return self.decoder(mean + torch.randn_like(mean) * torch.exp(log_var / 2))
+
 
 class HeadsStyle(nn.Module):
     """A trunk called encoder, heads beside it."""
@@ -121,7 +128,7 @@ class DecoderTupleStyle(TupleStyle):
 
 
 class StdStyle(Base):
-    """(mean, standard deviation) by position: cannot be told from a log-variance by its values."""
+    """(mean, standard deviation) by position, and nothing that says so."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.m(x), (0.5 * self.v(x)).exp()

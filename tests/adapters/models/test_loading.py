@@ -76,6 +76,10 @@ class Scripted(styles.Base):
         return self.m(x), self.v(x)
 
     @torch.jit.export
+    def reparameterize(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return mean + torch.randn_like(mean) * torch.exp(log_var / 2)
+
+    @torch.jit.export
     def decode(self, z: Tensor) -> Tensor:
         return self.d(z)
 

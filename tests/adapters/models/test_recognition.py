@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import styles
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from circuitprobe.adapters.models import ModelSpec, fresh_twin, input_width, wrap
 from circuitprobe.errors import ModelError, UsageError
@@ -43,8 +43,8 @@ def test_width_is_found_by_running(style: type[nn.Module]) -> None:
     assert input_width(wrap(style())) == 3
 
 
-def test_positive_second_tensor_is_asked_about_and_a_spec_answers() -> None:
-    with pytest.raises(ModelError, match="standard deviation or variance as likely") as caught:
+def test_tensors_that_nothing_explains_are_asked_about_and_a_spec_answers() -> None:
+    with pytest.raises(ModelError, match="nothing says which is what") as caught:
         wrap(styles.StdStyle()).resolved(ROWS)
     assert "posterior = " in caught.value.fix
     log_var = wrap(styles.StdStyle(), spec=ModelSpec(posterior=("mean", "std"))).resolved(ROWS).encode(ROWS).log_var
@@ -52,10 +52,18 @@ def test_positive_second_tensor_is_asked_about_and_a_spec_answers() -> None:
     assert torch.allclose(log_var, torch.full((3, 2), styles.LOG_VAR), atol=1e-6)
 
 
+class NamesTheOrderWrong(styles.SwappedStyle):
+    """The source says (mean, log_var)."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_var = self.v(x), self.m(x)
+        return mean, log_var
+
+
 def test_swapped_order_is_noticed_and_a_spec_answers() -> None:
     """The decoder doubles; rows (a, b, 0) with a, b in the code come back nearly from the mean, not from -1.39."""
     rows = torch.tensor([[4.0, -3.0, 0.0], [-2.0, 5.0, 0.0], [3.0, 3.0, 0.0]])
-    model = styles.SwappedStyle()
+    model = NamesTheOrderWrong()
     with torch.no_grad():
         model.d.weight /= 2
     with pytest.raises(ModelError, match="the rows come back better") as caught:
@@ -91,7 +99,7 @@ def test_one_callable_is_enough_where_the_other_half_is_known() -> None:
 
 def test_classifier_is_refused_with_what_it_has() -> None:
     with pytest.raises(ModelError, match="no encoder and decoder") as caught:
-        wrap(styles.Classifier())
+        wrap(styles.Classifier()).resolved(ROWS)
     assert "body, head" in caught.value.seen
     assert "--spec" in caught.value.fix
 

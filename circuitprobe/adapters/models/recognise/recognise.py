@@ -1,0 +1,118 @@
+"""Recognition: every claim about a model's halves is tried on real rows (DESIGN section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from circuitprobe.adapters.models.names import Half
+from circuitprobe.adapters.models.probed import check_finite
+from circuitprobe.adapters.models.recognise.ask import ask
+from circuitprobe.adapters.models.recognise.by_index import by_index
+from circuitprobe.adapters.models.recognise.by_name import by_name
+from circuitprobe.adapters.models.recognise.by_noise import by_noise
+from circuitprobe.adapters.models.recognise.explore import explore
+from circuitprobe.adapters.models.recognise.outputs import tensors_in
+from circuitprobe.adapters.models.recognise.ways import required_beyond_rows
+
+if TYPE_CHECKING:
+    from circuitprobe.adapters.models.probed import ProbedVAE
+    from circuitprobe.errors import ModelError
+
+# rows that claims are tried on
+ROWS = 48
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """What names say.
+
+    Attributes:
+        encoder: what is called an encoder, or None.
+        decoder: likewise.
+        confirmed: the user has said that what forward samples is the code.
+    """
+
+    encoder: Half | None
+    decoder: Half | None
+    confirmed: bool = False
+
+
+def recognise(vae: ProbedVAE, x: Tensor, suggested: Suggested, *, real: bool = True) -> ProbedVAE:
+    """Settle what encodes and decodes, by what the model does with noise and what its parts are called.
+
+    Args:
+        vae: the model, its halves not settled, inside ``untouched``.
+        x: rows, shape (rows, dims).
+        suggested: what names say.
+        real: whether the rows are such as the model was made for; made-up ones need not come back.
+
+    Returns:
+        The model with both halves, how they read, and the evidence.
+
+    Raises:
+        ModelError: it is no VAE, or it cannot be told; with a spec file to fill in.
+    """
+    rows = x[torch.linspace(0, len(x) - 1, min(ROWS, len(x)), device=x.device).long()]
+    with torch.no_grad():
+        return _recognised(vae, rows, suggested, real=real)
+
+
+def _recognised(vae: ProbedVAE, rows: Tensor, suggested: Suggested, *, real: bool) -> ProbedVAE:
+    methods = [half.name for half in (suggested.encoder, suggested.decoder) if half is not None]
+    found = explore(vae.model, rows, vae.row_shape, vae.condition_width, methods)
+    for tensor in tensors_in(found.zero.output).values() if found.zero is not None else ():
+        check_finite(tensor, "forward")
+    if found.codes:
+        return by_noise(
+            vae, rows, found, suggested.encoder, suggested.decoder, confirmed=suggested.confirmed, real=real
+        )
+    if found.zero is not None and found.zero.trace.picks and not found.noise:
+        quantised = by_index(vae, rows, found, real=real)
+        if quantised is not None:
+            return quantised
+    wants_condition = found.way is None and required_beyond_rows(vae.model) and not vae.condition_width
+    if (
+        suggested.encoder is not None
+        and suggested.decoder is not None
+        and not suggested.confirmed
+        and not wants_condition
+    ):
+        return by_name(vae, rows, suggested.encoder, suggested.decoder)
+    raise _nothing(vae, found.error if found.way is None else "", found.noise, found.other, suggested)
+
+
+def _nothing(
+    vae: ProbedVAE,
+    error: str,
+    noise: bool,
+    other: tuple[str, ...],
+    suggested: Suggested,
+) -> ModelError:
+    """Why a model shows no code."""
+    missing = " and ".join(
+        role for role, half in (("encoder", suggested.encoder), ("decoder", suggested.decoder)) if half is None
+    )
+    unnamed = f"no {missing} that is known by name, and " if missing else ""
+    needed = required_beyond_rows(vae.model)
+    if error and needed and not vae.condition_width:
+        seen = (
+            f"{unnamed}its forward wants {', '.join(needed)} beside the rows; "
+            "a condition comes from columns that --condition COLUMN names"
+        )
+    elif error:
+        seen = f"{unnamed}its forward cannot be run on the rows ({error})"
+    elif noise:
+        seen = (
+            f"{unnamed}no noise that it draws makes a code: nothing is mean(x) + sigma(x) * noise, entry by entry, "
+            "in evaluation or training mode"
+        )
+    elif other:
+        seen = f"{unnamed}it draws no normal noise, only {', '.join(other)}: a code that is not Gaussian"
+    else:
+        seen = f"{unnamed}its forward draws no noise, neither in evaluation nor in training mode"
+    names = [half.name if half else "" for half in (suggested.encoder, suggested.decoder)]
+    return ask(vae.model, seen, encode=names[0], decode=names[1])
