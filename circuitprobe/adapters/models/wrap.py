@@ -62,8 +62,8 @@ def wrap(
         input_width=spec.input_width if spec else None,
     )
     said = spec is not None and spec.posterior is not None and None not in names and not forward
-    if encoder is None and decoder is None and not said:
-        suggested = Suggested(*names, confirmed=forward)
+    if forward or (encoder is None and decoder is None and not said):
+        suggested = Suggested(encoder or names[0], decoder or names[1], confirmed=forward)
         return replace(vae, settle=lambda bare, x, real: recognise(bare, x, suggested, real=real))
     if (encoder or names[0]) is None or (decoder or names[1]) is None:
         raise _other_half_unknown(model, "decode" if encoder else "encode")
