@@ -153,6 +153,17 @@ def test_naming_forward_confirms_what_was_asked_about() -> None:
         )
 
 
+def test_halves_that_a_spec_names_are_read_as_the_model_samples_from_them() -> None:
+    x = schooling.table()
+    for kind in (strangers.SoftplusStd, strangers.RawSoftplus, strangers.Swapped):
+        model = schooling.schooled(kind, x)
+        vae = resolved(model, x, spec=ModelSpec(encode="encode", decode="decode"))
+        assert vae.recognition.encode == "encode"
+        agrees(vae, model, x)
+    with pytest.raises(ModelError, match="nothing says which is what"):
+        resolved(impostors.NamesOnly(), x, spec=ModelSpec(encode="encode", decode="decode"))
+
+
 def test_the_evidence_says_what_was_tried() -> None:
     x = schooling.table()
     evidence = " ".join(resolved(schooling.schooled(strangers.SoftplusStd, x), x).recognition.evidence)

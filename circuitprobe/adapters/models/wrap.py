@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from circuitprobe.adapters.models.names import Half, Run, class_name, find_decoder, find_encoder, half_from_path
 from circuitprobe.adapters.models.probed import ProbedVAE
-from circuitprobe.adapters.models.recognise import Suggested, recognise
+from circuitprobe.adapters.models.recognise import Suggested, recognise, with_order
 from circuitprobe.adapters.models.spec import ModelSpec
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.types import Posterior, Recognition
@@ -67,6 +67,9 @@ def wrap(
         return replace(vae, settle=lambda bare, x, real: recognise(bare, x, suggested, real=real))
     if (encoder or names[0]) is None or (decoder or names[1]) is None:
         raise _other_half_unknown(model, "decode" if encoder else "encode")
+    if encode is None and vae.order is None:
+        halves = Suggested(encoder or names[0], decoder or names[1])
+        return replace(vae, settle=lambda bare, x, _: with_order(bare, x, halves))
     return vae
 
 

@@ -127,7 +127,8 @@ def test_nan_output_names_the_row() -> None:
 def test_spec_names_halves_by_dotted_path() -> None:
     outer = nn.Module()
     outer.net = styles.ModuleStyle()
-    vae = wrap(outer, spec=ModelSpec(encode="net.encoder", decode="net.decoder")).resolved(ROWS)
+    order = ("mean", "log_var")
+    vae = wrap(outer, spec=ModelSpec(encode="net.encoder", decode="net.decoder", posterior=order)).resolved(ROWS)
     assert torch.equal(vae.encode(ROWS).mean, ROWS[:, :2])
     with pytest.raises(ModelError, match=r"'net\.encodr' is no module"):
         wrap(outer, spec=ModelSpec(encode="net.encodr", decode="net.decoder"))

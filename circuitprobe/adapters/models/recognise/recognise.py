@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +15,7 @@ from circuitprobe.adapters.models.recognise.by_index import by_index
 from circuitprobe.adapters.models.recognise.by_name import by_name
 from circuitprobe.adapters.models.recognise.by_noise import by_noise
 from circuitprobe.adapters.models.recognise.explore import explore
+from circuitprobe.adapters.models.recognise.named import encoder_that_agrees
 from circuitprobe.adapters.models.recognise.outputs import tensors_in
 from circuitprobe.adapters.models.recognise.ways import required_beyond_rows
 
@@ -59,6 +60,34 @@ def recognise(vae: ProbedVAE, x: Tensor, suggested: Suggested, *, real: bool = T
     rows = x[torch.linspace(0, len(x) - 1, min(ROWS, len(x)), device=x.device).long()]
     with torch.no_grad():
         return _recognised(vae, rows, suggested, real=real)
+
+
+def with_order(vae: ProbedVAE, x: Tensor, halves: Suggested) -> ProbedVAE:
+    """Settle what an encoder that the user has named returns; which parts they are is the user's word.
+
+    Args:
+        vae: the model with the halves that the user named, inside ``untouched``.
+        x: rows, shape (rows, dims).
+        halves: the same halves, both there.
+
+    Raises:
+        ModelError: nothing says what the encoder returns.
+    """
+    assert halves.encoder is not None  # noqa: S101 - wrap has refused anything else
+    assert halves.decoder is not None  # noqa: S101
+    rows = x[torch.linspace(0, len(x) - 1, min(ROWS, len(x)), device=x.device).long()]
+    shaped = rows.reshape(len(rows), *vae.row_shape) if vae.row_shape else rows
+    with torch.no_grad():
+        found = explore(vae.model, rows, vae.row_shape, vae.condition_width)
+        if len(found.codes) == 1 and found.zero is not None:
+            mean, std = found.codes[0].mean, found.codes[0].std
+            agreed = encoder_that_agrees(vae.model, shaped, mean, std, halves.encoder, replace(found.zero, calls=[]))
+            if agreed is not None:
+                reading = agreed.reading
+                said = f"{agreed.name}{reading.spread.words} is the spread of what forward samples, as {reading.kind}"
+                recognition = replace(vae.recognition, evidence=(said,))
+                return replace(vae, run_encoder=reading, order=("mean", reading.kind), recognition=recognition)
+        return by_name(vae, rows, halves.encoder, halves.decoder)
 
 
 def _recognised(vae: ProbedVAE, rows: Tensor, suggested: Suggested, *, real: bool) -> ProbedVAE:
