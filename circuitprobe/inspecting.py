@@ -126,7 +126,7 @@ def _sites(
     """Every site of both halves with the way that patches of it take."""
     with backend_named("hooks") as backend:
         halves = tried_out(vae, x, Run(), backend)
-    engines = {"encoder": halves.encoder, "decoder": halves.decoder}
+    engines = halves.engines
     found = tuple(site for engine in engines.values() for site in all_sites(engine.half, engine.probe))
     chosen = {site.name for site in choose_sites(found, globs)}
     listed: list[InspectedSite] = []

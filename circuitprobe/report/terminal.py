@@ -19,6 +19,7 @@ from circuitprobe.report.words import drives, interval, measured, number, percen
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
+    from circuitprobe.report.model import ModelReport, Reconstruction
     from circuitprobe.types import Estimate
 
 _SCORES = (
@@ -65,7 +66,8 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
         yield from section(title, tree)
     for title, body in level_sections(report, width, unicode=unicode):
         yield from section(title, body)
-    yield from section("Reconstruction", _reconstruction(report, width, unicode=unicode))
+    if report.reconstruction is not None:
+        yield from section("Reconstruction", _reconstruction(report, report.reconstruction, width, unicode=unicode))
     yield from section("What was audited", _facts(report))
 
 
@@ -111,9 +113,10 @@ def _title(report: AuditReport) -> Text:
 
 
 def _verdict(report: AuditReport, *, unicode: bool) -> Iterator[RenderableType]:
+    known = report.reconstruction
+    first = "bold" if known is None else "bold green" if known.reconstructs else "bold red"
     for position, line in enumerate(report.verdict):
-        style = ("bold green" if report.reconstruction.reconstructs else "bold red") if position == 0 else ""
-        yield hanging(bullet(unicode=unicode), line, style)
+        yield hanging(bullet(unicode=unicode), line, first if position == 0 else "")
 
 
 def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
@@ -132,8 +135,12 @@ def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
             "" if own.null is None else number(own.null),
             number(twin),
         ]
+        if name == "ces_prior" and report.model.codes is not None:
+            meaning = "with indices from the whole codebook instead"
         p = f", p = {number(fgd_p)}" if name == "fgd_adjusted" and fgd_p is not None else ""
         add_row(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
+    if report.reconstruction is None:
+        return table
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
     lower = [Text("reconstruction error; lower is better", style="dim")] if wide else []
@@ -166,12 +173,12 @@ def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
     return table
 
 
-def _reconstruction(report: AuditReport, width: int, *, unicode: bool) -> Table:
+def _reconstruction(report: AuditReport, found: Reconstruction, width: int, *, unicode: bool) -> Table:
     table = plain_table(
         [("", False), ("R² or accuracy" if unicode else "R2 or accuracy", True), ("chance", True), ("kind", False)]
     )
     for feature in report.data.features:
-        entry = report.reconstruction.features[feature.name]
+        entry = found.features[feature.name]
         own = entry.r2 or entry.accuracy
         chance = 0.0 if entry.r2 is not None else own.null if own is not None else None
         weak = own is not None and own.value is not None and chance is not None and own.value <= chance
@@ -196,6 +203,9 @@ def _facts(report: AuditReport) -> Table:
         "model",
         f"{model.encode} -> {model.posterior}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
     )
+    code = _code(model)
+    if code:
+        add_row(grid, "code", code)
     if data.scaling is not None:
         best = next((entry for entry in data.encodings_tried if entry.chosen), None)
         by_place = "columns matched by place, as the model does not name them; "
@@ -210,9 +220,28 @@ def _facts(report: AuditReport) -> Table:
     skipped: dict[str | None, list[str]] = {}
     for level in report.levels:
         if not level.run:
-            skipped.setdefault(level.reason, []).append(f"{level.level} {level.name}")
+            names = skipped.setdefault(level.reason, [])
+            names.append(f"{'' if names else 'level '}{level.level} {level.name}")
+    for left in report.not_run:
+        skipped.setdefault(left.reason, []).append(left.part)
     if skipped:
-        why = [f"level {', '.join(names)}" + (f" ({reason})" if reason else "") for reason, names in skipped.items()]
+        why = [", ".join(names) + (f" ({reason})" if reason else "") for reason, names in skipped.items()]
         add_row(grid, "not run", "; ".join(why))
     add_row(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
     return grid
+
+
+def _code(model: ModelReport) -> str:
+    """What the code is, where it is not simply a column per latent."""
+    parts = []
+    if model.code_shape:
+        parts.append(f"shape {' x '.join(map(str, model.code_shape))}")
+    if model.code_columns is not None and model.code_columns != model.latents:
+        parts.append(f"{model.code_columns:,} columns in {model.latents:,} latents, each moved as a whole")
+    if model.codes is not None:
+        parts.append(f"indices into a codebook of {model.codes:,}")
+    if model.condition_width:
+        parts.append(f"the last {model.condition_width:,} dimensions of a row condition both halves and are not touched")
+    if model.prior_only is not None:
+        parts.append(f"drawn from N(0, I), as there is no encoder: {model.prior_only}")
+    return "; ".join(parts)

@@ -20,9 +20,21 @@ def input_width(vae: ProbedVAE) -> int | None:
         return vae.encoding.width
     if vae.input_width is not None:
         return vae.input_width
+    if vae.prior_only:
+        return _decoded_width(vae)
     widths = sorted({int(p.shape[1]) for p in vae.model.parameters() if p.ndim == 2})
     fitting = [width for width in widths if _fits(vae, width)]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _decoded_width(vae: ProbedVAE) -> int | None:
+    """The width of what a model without an encoder decodes, with its condition."""
+    if vae.code_width is None or vae.condition_width:
+        return None
+    try:
+        return int(vae.decode(torch.zeros(2, vae.code_width, dtype=vae.dtype, device=vae.device)).shape[1])
+    except ModelError:
+        return None
 
 
 def _fits(vae: ProbedVAE, width: int) -> bool:
