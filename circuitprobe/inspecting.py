@@ -185,6 +185,7 @@ def _described(
         globs=globs,
         sites=sites,
         scripted=isinstance(vae.model, torch.jit.ScriptModule),
+        prior_only=vae.prior_only,
     )
 
 
@@ -201,8 +202,9 @@ def _features(vae: ProbedVAE, fitted: Fitted | None) -> tuple[InspectedFeature, 
 
 def _spec_lines(vae: ProbedVAE, width: int) -> tuple[str, ...]:
     """The spec file that says what was recognised."""
+    none = f"# encode: none ({vae.prior_only})"
     lines = [
-        _half_line(vae, "encode", vae.recognition.encode, "q_network"),
+        none if vae.prior_only else _half_line(vae, "encode", vae.recognition.encode, "q_network"),
         _half_line(vae, "decode", vae.recognition.decode, "p_network"),
     ]
     if vae.order is not None:

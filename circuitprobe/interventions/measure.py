@@ -98,7 +98,7 @@ class CodeMeasure:
 
     @property
     def latents(self) -> int:
-        """d."""
+        """How many."""
         return len(self.shifts.blocks.latents)
 
     @property

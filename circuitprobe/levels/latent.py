@@ -207,7 +207,9 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
 
     ces, ces_prior = overall(measured.ces), overall(measured.ces_prior)
     weighted = {
-        name: function_of(function_of(measured.effects, function), lambda s, c: model_specificity(s, c, active), measured.ces)
+        name: function_of(
+            function_of(measured.effects, function), lambda s, c: model_specificity(s, c, active), measured.ces
+        )
         for name, function in (("specificity", specificity), ("inverse_entropy", inverse_entropy))
     }
     single = {

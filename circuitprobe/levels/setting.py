@@ -97,7 +97,9 @@ class LevelSetting:
         subject = subject_of(vae, data.x, readout, data.groups, halves, sources, draws.run, draws.seed)
         points = latent_values("posterior" if draws.values is None else draws.values, subject, draws.n_values)
         prior = latent_values("prior", subject, points.shape[1])
-        return cls(subject, data, _region(subject), draws.resampler, draws.seed, draws.permutations, points, prior, draws.sites)
+        return cls(
+            subject, data, _region(subject), draws.resampler, draws.seed, draws.permutations, points, prior, draws.sites
+        )
 
     @property
     def base(self) -> Baseline:

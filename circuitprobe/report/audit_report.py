@@ -58,7 +58,9 @@ class AuditReport(_Model):
     verdict: tuple[str, ...] = Field(description="what a reader should know first, in sentences")
     warnings: tuple[AuditWarning, ...]
     levels: tuple[LevelStatus, ...]
-    not_run: tuple[NotRun, ...] = Field(default=(), description="parts beside whole levels that could not be run, and why")
+    not_run: tuple[NotRun, ...] = Field(
+        default=(), description="parts beside whole levels that could not be run, and why"
+    )
     reconstruction: Reconstruction | None = Field(description="null for a model without an encoder")
     latents: tuple[LatentReport, ...]
     scores: Scores | None = Field(description="null where level 2 was not asked for")

@@ -91,6 +91,7 @@ class Inspection:
         globs: that chose the sites; None: the defaults.
         sites: every tensor that a leaf module of encoder or decoder returns, in execution order.
         scripted: the model is TorchScript, whose modules run no hooks, so that there are no sites.
+        prior_only: why there is no encoder, "" where there is one.
     """
 
     source: str
@@ -113,6 +114,7 @@ class Inspection:
     globs: tuple[str, ...] | None
     sites: tuple[InspectedSite, ...]
     scripted: bool
+    prior_only: str = ""
 
     def to_frame(self, table: Literal["sites", "features"] = "sites") -> pd.DataFrame:
         """Sites or features as a table, one row each.

@@ -16,7 +16,8 @@ class InputRow(_Model):
     """METHOD.md section 1 for one feature or feature group."""
 
     shift: dict[str, Estimate] = Field(
-        description="mean |mu_i(do) - mu_i(x)| / s_i per latent, mean over its columns; share of indices that change for a discrete code"
+        description="mean |mu_i(do) - mu_i(x)| / s_i per latent, mean over its columns; for a discrete code the "
+        "share of indices that change"
     )
     info: dict[str, Estimate] = Field(
         description="mean KL( q(z_i|do) || q(z_i|x) ) per latent, nats, summed over its columns; null without a variance"

@@ -38,7 +38,8 @@ class ModelReport(_Model):
         default=0, description="last dimensions of a row, given to both halves; no intervention touches them"
     )
     prior_only: str | None = Field(
-        default=None, description="why the model has no encoder, so that codes were drawn from N(0, I); null where it has one"
+        default=None,
+        description="why the model has no encoder, so that codes were drawn from N(0, I); null where it has one",
     )
     input_width: int = Field(description="number of model dimensions")
     parameters: int
@@ -142,7 +143,9 @@ class LatentReport(_Model):
     """METHOD.md section 2 for one latent."""
 
     name: str
-    columns: tuple[int, ...] = Field(default=(), description="columns of the flat code that it is made of, moved together")
+    columns: tuple[int, ...] = Field(
+        default=(), description="columns of the flat code that it is made of, moved together"
+    )
     active: bool = Field(
         description="KL above 0.01 nats; without a variance: mu, or the index, is not the same in every row; without an encoder: "
         "CES above 0"

@@ -135,10 +135,10 @@ def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
             "" if own.null is None else number(own.null),
             number(twin),
         ]
-        if name == "ces_prior" and report.model.codes is not None:
-            meaning = "with indices from the whole codebook instead"
+        codebook = name == "ces_prior" and report.model.codes is not None
+        told = "with indices from the whole codebook instead" if codebook else meaning
         p = f", p = {number(fgd_p)}" if name == "fgd_adjusted" and fgd_p is not None else ""
-        add_row(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
+        add_row(table, *row, *([Text(told + p, style="dim")] if wide else []))
     if report.reconstruction is None:
         return table
     mse = report.reconstruction.mse
@@ -241,7 +241,9 @@ def _code(model: ModelReport) -> str:
     if model.codes is not None:
         parts.append(f"indices into a codebook of {model.codes:,}")
     if model.condition_width:
-        parts.append(f"the last {model.condition_width:,} dimensions of a row condition both halves and are not touched")
+        parts.append(
+            f"the last {model.condition_width:,} dimensions of a row condition both halves and are not touched"
+        )
     if model.prior_only is not None:
         parts.append(f"drawn from N(0, I), as there is no encoder: {model.prior_only}")
     return "; ".join(parts)

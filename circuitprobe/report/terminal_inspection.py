@@ -82,9 +82,10 @@ def _data(found: Inspection, data: DataReport) -> Table:
     if found.layout is not None:
         add_row(grid, "layout", found.layout)
     # rivals with their error, so that a near tie shows
+    unit = " squared from the mean row" if found.prior_only else " of the column means' MSE"
     tried = sorted((entry for entry in data.encodings_tried if entry.mse is not None), key=lambda entry: entry.mse or 0)
     for place, entry in enumerate(tried[:MOST_TRIED]):
-        mse = f"{entry.scaling.value}, {entry.layout}: {number(entry.mse)} of the column means' MSE"
+        mse = f"{entry.scaling.value}, {entry.layout}: {number(entry.mse)}{unit}"
         head = f"best of {len(data.encodings_tried)} tried" if place == 0 else ""
         add_row(grid, head, mse + (" (taken)" if entry.chosen else ""))
     if data.target is not None:

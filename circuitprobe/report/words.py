@@ -210,7 +210,7 @@ def audit_warnings(
     if data.rows_audited < FEW_ROWS:
         found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
     found += _below_chance_warnings(data, reconstruction)
-    found += _encoding_warnings(data)
+    found += _encoding_warnings(model, data)
     found += _twin_warnings(scores, twin)
     if scores is not None and not scores.modularity_by_layer:
         found.append(("no_hidden_layer", _no_hidden_layer(model)))
@@ -301,7 +301,7 @@ def _no_hidden_layer(model: ModelReport) -> str:
     )
 
 
-def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
+def _encoding_warnings(model: ModelReport, data: DataReport) -> list[tuple[str, str]]:
     tried = [entry for entry in data.encodings_tried if entry.mse is not None]
     chosen = next((entry for entry in tried if entry.chosen), None)
     if chosen is None or chosen.mse is None:
@@ -312,12 +312,14 @@ def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
     if not rivals:
         return []
     rival = min(rivals, key=lambda entry: entry.mse or 0.0)
+    by, unit = "reconstructs almost as well", " of the column means' MSE"
+    if model.prior_only is not None:
+        by, unit = "fits the mean of decoded draws almost as well", " squared from the mean row"
     return [
         (
             "ambiguous_encoding",
-            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, "
-            f"{rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
-            f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; a schema file decides it",
+            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, {rival.scaling.value} ({rival.layout}) {by}: "
+            f"{number(chosen.mse)} and {number(rival.mse)}{unit}; a schema file decides it",
         )
     ]
 

@@ -167,7 +167,7 @@ class ProbedVAE:
         """
         settled = replace(self, input_width=self.input_width or x.shape[1])
         if self.prior_only:
-            return settled._decoder_resolved(x)
+            return settled.decoder_resolved(x)
         output = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         again = _call("encoder", self.recognition.encode, self.run_encoder, self.model, self._shaped(x))
         order = self.order or choose_order(output, self.recognition.encode, again)
@@ -180,7 +180,7 @@ class ProbedVAE:
         check_finite(posterior.mean, self.recognition.encode)
         if posterior.log_var is not None:
             check_finite(posterior.log_var, self.recognition.encode)
-        settled._check_code(posterior)
+        settled.check_code(posterior)
         decoded = settled.decode(posterior.mean)
         check_finite(decoded, self.recognition.decode)
         by_position = not isinstance(output, Posterior) and not named_tensors(output)[0]
@@ -193,8 +193,12 @@ class ProbedVAE:
         )
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
 
-    def _decoder_resolved(self, x: Tensor) -> ProbedVAE:
-        """``resolved`` for a model without an encoder: tried on codes drawn from N(0, I)."""
+    def decoder_resolved(self, x: Tensor) -> ProbedVAE:
+        """``resolved`` for a model without an encoder: tried on codes drawn from N(0, I).
+
+        Raises:
+            ModelError: the decoder fails, or the width of its codes is not known.
+        """
         width = self.code_width
         if width is None and self.code_shape:
             width = math.prod(self.code_shape) + self.condition_width
@@ -208,15 +212,15 @@ class ProbedVAE:
         blocks = self.blocks or (channels(self.code_shape) if self.code_shape else ())
         settled = replace(self, code_width=width, blocks=blocks)
         codes = settled.prior_codes(x, np.random.default_rng(0))
-        settled._check_code(Posterior(codes, None))
+        settled.check_code(Posterior(codes, None))
         decoded = settled.decode(codes)
         check_finite(decoded, self.recognition.decode)
         evidence = (f"{self.recognition.decode}: {tuple(codes.shape)} -> {tuple(decoded.shape)}",)
         words = f"none: {self.prior_only}; codes are drawn from N(0, I)"
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
 
-    def _check_code(self, posterior: Posterior) -> None:
-        """Refuse latents that the code has no columns for, and indices that are none.
+    def check_code(self, posterior: Posterior) -> None:
+        """Refuse latents that the code has no columns for, and indices that are none, in a posterior over flat codes.
 
         Raises:
             ModelError: naming the latent, or the first value that is no index.
