@@ -151,7 +151,8 @@ class ProbedVAE:
         Raises:
             ModelError: the decoder failed or returned nothing of that shape.
         """
-        shaped = z.reshape(len(z), *self.code_shape) if self.code_shape else z
+        # with a condition behind it a code has no shape: the decoder gets it flat
+        shaped = z.reshape(len(z), *self.code_shape) if self.code_shape and not self.condition_width else z
         output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, shaped)
         width = None if self.input_width is None else self.input_width - self.condition_width
         return pick_mean_width(output, rows=z.shape[0], width=width, decode=self.recognition.decode)
@@ -174,7 +175,9 @@ class ProbedVAE:
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
         if posterior.mean.ndim > 2 and not settled.blocks:
             shape = tuple(posterior.mean.shape[1:])
-            settled = replace(settled, code_shape=shape, blocks=channels(shape))
+            # indices have no channels: every position is a latent
+            blocks = channels(shape) if settled.codes is None else ()
+            settled = replace(settled, code_shape=shape, blocks=blocks)
         posterior = settled.flat(posterior, x)
         settled = replace(settled, order=order, code_width=posterior.mean.shape[1])
         check_finite(posterior.mean, self.recognition.encode)
