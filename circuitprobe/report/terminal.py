@@ -198,10 +198,11 @@ def _facts(report: AuditReport) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
+    encode = "no encoder" if model.prior_only is not None else f"{model.encode} -> {model.posterior}"
     add_row(
         grid,
         "model",
-        f"{model.encode} -> {model.posterior}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
+        f"{encode}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
     )
     code = _code(model)
     if code:

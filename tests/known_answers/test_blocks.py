@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 import circuitprobe as cp
@@ -84,6 +86,11 @@ class TestSpatialCode:
         assert [latent.name for latent in spatial.latents] == ["z0", "z1"]
         assert [latent.columns for latent in spatial.latents] == [(0, 1, 2, 3), (4, 5, 6, 7)]
         assert (spatial.model.latents, spatial.model.code_columns, spatial.model.code_shape) == (2, 8, (2, 2, 2))
+
+    def test_terminal(self, spatial: AuditReport) -> None:
+        console = Console(width=140, file=io.StringIO(), record=True)
+        console.print(spatial)
+        assert "shape 2 x 2 x 2; 8 columns in 2 latents" in " ".join(console.export_text().split())
 
     def test_hand_solved(self, spatial: AuditReport) -> None:
         """As in test_linear_decoders: e = (m, m, 0, 0), CES = m / sqrt 2; four members: four times the nats."""
@@ -175,7 +182,7 @@ class TestUnequalMembers:
             cp.interventions.latents(self.BLOCK, self.X, values=[[1.0]] * 3)
 
     def test_a_member_that_never_varies_has_no_scale(self) -> None:
-        """mu = (a, 0): shifts are those of a alone; a latent of the second column alone has none."""
+        """With mu = (a, 0) shifts are those of a alone; a latent of the second column alone has none."""
         vae = wrap(PaperVAE(linear([[1, 0], [0, 0]]), [1, 1], linear(np.eye(2))), variance=False)
         both = cp.interventions.inputs(replace(vae, blocks=(Latent("pair", (0, 1)),)), self.X)
         single = cp.interventions.inputs(vae, self.X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 import circuitprobe as cp
@@ -97,6 +99,17 @@ def test_shift_is_the_share_that_changes(report: AuditReport) -> None:
     assert shift["x0"]["z0"].value == close(3 / 4)
     assert shift["x0"]["z1"].value == close(0)
     assert shift["x1"]["z1"].value == close(2 / 16)
+
+
+def test_terminal_says_indices(report: AuditReport) -> None:
+    console = Console(width=140, file=io.StringIO(), record=True)
+    console.print(report)
+    text = " ".join(console.export_text().split())
+    assert "share of indices that change" in text
+    assert "indices into a codebook of 3" in text
+    assert "with indices from the whole codebook instead" in text
+    assert "standard deviations of the latent" not in text
+    assert any(line.startswith("Indices from the whole codebook") for line in report.verdict)
 
 
 def test_level_3(report: AuditReport) -> None:
