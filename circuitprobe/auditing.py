@@ -30,9 +30,9 @@ from circuitprobe.probe import threads_for, untouched
 from circuitprobe.probe.backends import Backend, backend_named
 from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
-from circuitprobe.report.level_words import batch_warnings, level_sentences
+from circuitprobe.report.level_words import batch_warnings, level_sentences, not_run_warnings
 from circuitprobe.report.model import Downstream, NotRun, Reconstruction, Settings, Twin
-from circuitprobe.report.words import audit_warnings, not_run_warnings, verdict
+from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
 
 if TYPE_CHECKING:

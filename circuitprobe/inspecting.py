@@ -186,6 +186,10 @@ def _described(
         sites=sites,
         scripted=isinstance(vae.model, torch.jit.ScriptModule),
         prior_only=vae.prior_only,
+        code_columns=vae.code_columns,
+        code_shape=vae.code_shape,
+        codes=vae.codes,
+        condition_width=vae.condition_width,
     )
 
 

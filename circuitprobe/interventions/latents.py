@@ -116,7 +116,7 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
         _find_failure(subject, latent, points)
     profile = tuple(
         # in the model's dtype: a copy in double precision of a wide layer's changes would be the largest thing in memory
-        np.asarray((part / wanted / _alive(std).to(part)).cpu().numpy())
+        np.asarray(_readable(part / wanted / _alive(std).to(part)).cpu().numpy())
         for part, std in zip(moved, base.unit_std, strict=False)
     )
     return LatentRun(latent, to_numpy(change / wanted), to_numpy(strength / wanted), profile)
@@ -126,6 +126,11 @@ def _per_column(values: npt.ArrayLike, members: int) -> FloatArray:
     """Values as (members, K)."""
     points = np.asarray(values, dtype=np.float64)
     return np.broadcast_to(points, (members, points.shape[-1]))
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """In single precision where numpy has no such dtype."""
+    return tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _values_at_once(subject: Subject, count: int) -> int:

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from circuitprobe.report.code_words import code_words
 from circuitprobe.report.heat import heat_strip
 from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, estimate_text, hanging, plain_table, section
 from circuitprobe.report.order import group_names, ordered
@@ -19,7 +20,7 @@ from circuitprobe.report.words import drives, interval, measured, number, percen
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
-    from circuitprobe.report.model import ModelReport, Reconstruction
+    from circuitprobe.report.model import Reconstruction
     from circuitprobe.types import Estimate
 
 _SCORES = (
@@ -204,7 +205,7 @@ def _facts(report: AuditReport) -> Table:
         "model",
         f"{encode}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
     )
-    code = _code(model)
+    code = code_words(model)
     if code:
         add_row(grid, "code", code)
     if data.scaling is not None:
@@ -230,21 +231,3 @@ def _facts(report: AuditReport) -> Table:
         add_row(grid, "not run", "; ".join(why))
     add_row(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
     return grid
-
-
-def _code(model: ModelReport) -> str:
-    """What the code is, where it is not simply a column per latent."""
-    parts = []
-    if model.code_shape:
-        parts.append(f"shape {' x '.join(map(str, model.code_shape))}")
-    if model.code_columns is not None and model.code_columns != model.latents:
-        parts.append(f"{model.code_columns:,} columns in {model.latents:,} latents, each moved as a whole")
-    if model.codes is not None:
-        parts.append(f"indices into a codebook of {model.codes:,}")
-    if model.condition_width:
-        parts.append(
-            f"the last {model.condition_width:,} dimensions of a row condition both halves and are not touched"
-        )
-    if model.prior_only is not None:
-        parts.append(f"drawn from N(0, I), as there is no encoder: {model.prior_only}")
-    return "; ".join(parts)

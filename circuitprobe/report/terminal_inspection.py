@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from circuitprobe.report.code_words import code_words
 from circuitprobe.report.layout import NARROW, add_row, dim, plain_table, section
 from circuitprobe.report.words import counted, number, plain, short
 from circuitprobe.types import Link
@@ -69,6 +70,9 @@ def _model(found: Inspection) -> Table:
     for place, line in enumerate(found.evidence):
         add_row(grid, "seen" if place == 0 else "", line)
     add_row(grid, "latents", f"{found.latents:,}")
+    code = code_words(found)
+    if code:
+        add_row(grid, "code", code)
     add_row(grid, "model dimensions", f"{found.input_width:,}")
     add_row(grid, "weights", f"{found.parameters:,}, {found.dtype}")
     add_row(grid, "run on", found.rows_from)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from circuitprobe.report.code_words import code_warnings
 from circuitprobe.report.model import AuditWarning
 
 if TYPE_CHECKING:
     from circuitprobe.report.model import (
         DataReport,
         LatentReport,
-        LevelStatus,
         ModelReport,
-        NotRun,
         Reconstruction,
         Scores,
         Twin,
@@ -206,7 +205,7 @@ def audit_warnings(
         if model.prior_only is not None or model.codes is not None:
             seen = "no latent is active"
         found.append(("collapsed_posterior", f"{seen}: scores over active latents are undefined"))
-    found += _code_warnings(model, latents)
+    found += code_warnings(model, latents)
     if data.rows_audited < FEW_ROWS:
         found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
     found += _below_chance_warnings(data, reconstruction)
@@ -228,36 +227,6 @@ def audit_warnings(
             ("constant_columns", f"left out because they do not vary: {', '.join(constant[:6])}{_more(constant, 6)}")
         )
     return tuple(AuditWarning(code=code, message=message) for code, message in found)
-
-
-def _code_warnings(model: ModelReport, latents: Sequence[LatentReport]) -> list[tuple[str, str]]:
-    """What is undefined because of what the code is."""
-    if model.prior_only is not None:
-        told = "KL is undefined, and every latent that has any effect counts as active"
-        return [("prior_only", f"no encoder ({model.prior_only}): codes were drawn from N(0, I); {told}")]
-    if model.codes is not None:
-        told = "KL and information are undefined, and every latent that uses more than one index counts as active"
-        return [("discrete_code", f"the code is indices into a codebook of {model.codes:,}: {told}")]
-    if all(latent.kl.value is None for latent in latents):
-        told = "KL is undefined, every latent that varies counts as active"
-        return [("no_variance", f"the encoder states no variance: {told}")]
-    return []
-
-
-def not_run_warnings(
-    parts: Sequence[NotRun], levels: Sequence[LevelStatus], model: ModelReport
-) -> tuple[AuditWarning, ...]:
-    """What could not be measured, all parts that share a reason in one sentence."""
-    by_reason: dict[str, list[str]] = {}
-    for level in levels:
-        if not level.run and level.reason is not None and level.reason == model.prior_only:
-            by_reason.setdefault(level.reason, []).append(f"level {level.level} ({level.name})")
-    for entry in parts:
-        by_reason.setdefault(entry.reason, []).append(entry.part)
-    return tuple(
-        AuditWarning(code="not_run", message=f"not run: {joined(names)}, because {plain(reason)}")
-        for reason, names in by_reason.items()
-    )
 
 
 def _below_chance_warnings(data: DataReport, reconstruction: Reconstruction | None) -> list[tuple[str, str]]:

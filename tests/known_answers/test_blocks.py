@@ -196,6 +196,20 @@ class TestUnequalMembers:
                 cp.interventions.latents(vae, self.X)
 
 
+def test_latents_need_names_of_their_own() -> None:
+    vae = replace(wrap(Flat()), blocks=(Latent("z", (0,)), Latent("z", (1,))))
+    with pytest.raises(cp.ModelError, match="two latents are called 'z'"):
+        cp.interventions.latents(vae, ROWS)
+
+
+def test_inspect_says_what_the_code_is() -> None:
+    found = cp.inspect(wrap(Spatial()), ROWS)
+    assert (found.latents, found.code_columns, found.code_shape) == (2, 8, (2, 2, 2))
+    console = Console(width=140, file=io.StringIO(), record=True)
+    console.print(found)
+    assert "8 columns in 2 latents, each moved as a whole" in " ".join(console.export_text().split())
+
+
 def test_singleton_blocks_give_the_same_bytes() -> None:
     """Said or not, one column per latent is the same audit."""
     vae = wrap(Flat())

@@ -214,3 +214,79 @@ def test_too_many_indices_for_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.downstream is None
     assert [entry.part for entry in report.not_run] == ["prediction of the target"]
     assert "5 columns" in report.not_run[0].reason
+
+
+class RandomCodebook(nn.Module):
+    """Six columns through eight ReLU units to four positions of two numbers, the nearest of five entries each, and back."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(linear(rng.normal(size=(8, 6))), nn.ReLU(), linear(rng.normal(size=(8, 8))))
+        self.entries = nn.Parameter(torch.tensor(2 * rng.normal(size=(5, 2))))
+        self.decoder = nn.Sequential(linear(rng.normal(size=(7, 8))), nn.ReLU(), linear(rng.normal(size=(6, 7))))
+
+    def nearest(self, hidden: Tensor) -> Tensor:
+        found = self.encoder[2](hidden).view(len(hidden), 4, 1, 2)
+        return (found - self.entries).square().sum(3).argmin(2)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.nearest(self.encoder[:2](x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        assert torch.equal(z, z.round())
+        out: Tensor = self.decoder(self.entries[z.long()].flatten(1))
+        return out
+
+
+def test_units_and_paths_of_a_random_codebook_against_loops() -> None:
+    """Whatever way the engine takes: interchange of encoder units, and paths from a latent of two positions."""
+    rng = np.random.default_rng(11)
+    model, x = RandomCodebook(rng), rng.normal(size=(30, 6))
+    vae = replace(wrap(model), codes=5, blocks=(Latent("p", (0, 2)), Latent("q", (1,)), Latent("r", (3,))))
+    sources = np.roll(np.arange(30), 7)[None]
+    with torch.no_grad():
+        rows = torch.tensor(x)
+        hidden, codes = model.encoder[:2](rows), model.encode(rows)
+        output = model.decode(codes.double())
+        units = cp.interventions.activations(vae, x, sources=sources)
+        for unit in range(8):
+            patched = hidden.clone()
+            patched[:, unit] = hidden[sources[0], unit]
+            moved = model.nearest(patched)
+            changed = (moved != codes).double().mean(0).numpy()
+            expected = [(changed[0] + changed[2]) / 2, changed[1], changed[3]]
+            np.testing.assert_allclose(units.shift[unit], expected, atol=1e-12)
+            delta = (model.decode(moved.double()) - output).abs().numpy() / x.std(axis=0)
+            np.testing.assert_allclose(units.changes[unit], delta.mean(axis=0), atol=1e-9)
+        swapped = codes.clone()
+        swapped[:, [0, 2]] = codes[sources[0]][:, [0, 2]]
+        routes = cp.interventions.paths(vae, x, "p", sources=sources)
+        total = (model.decode(swapped.double()) - output).numpy() / x.std(axis=0)
+        assert routes.total[0] == close(np.sqrt((total**2).mean(axis=1)).mean())
+        assert routes.additivity[0, 0] == close(1)
+        through = cp.interventions.mediation(vae, x, sources=sources)
+        moved_x = rows.clone()
+        moved_x[:, 0] = rows[sources[0], 0]
+        only = codes.clone()
+        only[:, [0, 2]] = model.encode(moved_x)[:, [0, 2]]
+        nie = (model.decode(only.double()) - output).numpy() / x.std(axis=0)
+        np.testing.assert_allclose(through.nie[0, 0], np.sqrt((nie**2).mean(axis=0)), atol=1e-9)
+
+
+def test_circuits_of_groups_count_changed_positions() -> None:
+    """<t, t> is the number of positions whose index changes: the recovered share of a unit is that of those it changes too."""
+    rng = np.random.default_rng(12)
+    model, x = RandomCodebook(rng), rng.normal(size=(30, 6))
+    sources = np.roll(np.arange(30), 7)[None]
+    routes = cp.interventions.paths(replace(wrap(model), codes=5), x, "x0", side="encoder", sources=sources)
+    with torch.no_grad():
+        rows = torch.tensor(x)
+        moved_x = rows.clone()
+        moved_x[:, 0] = rows[sources[0], 0]
+        hidden, codes = model.encoder[:2](rows), model.encode(rows)
+        total = model.encode(moved_x) != codes
+        for unit in range(8):
+            patched = hidden.clone()
+            patched[:, unit] = model.encoder[:2](moved_x)[:, unit]
+            share = ((model.nearest(patched) != codes) & total).sum() / total.sum()
+            assert routes.recovered[0, unit] == pytest.approx(float(share), abs=1e-6)

@@ -226,7 +226,7 @@ class ProbedVAE:
         """Refuse latents that the code has no columns for, and indices that are none, in a posterior over flat codes.
 
         Raises:
-            ModelError: naming the latent, or the first value that is no index.
+            ModelError: naming the latent, also one of two of a name, or the first value that is no index.
         """
         taken: set[int] = set()
         for latent in self.blocks:
@@ -238,6 +238,14 @@ class ProbedVAE:
                     fix="blocks=(Latent(name, dims), ...) with other dims",
                 )
             taken |= mine
+        names = [latent.name for latent in self.blocks]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ModelError(
+                f"two latents are called {twice!r}",
+                expected="a name of its own for each latent",
+                fix="blocks=(Latent(name, dims), ...) with other names",
+            )
         if self.codes is None:
             return
         indices = posterior.mean[:, : self.code_columns]
