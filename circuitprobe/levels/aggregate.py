@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from circuitprobe.levels.setting import LevelSetting
     from circuitprobe.types import FloatArray
 
-COLUMN_BYTES = 2**28
+COLUMN_BYTES = 2**25
 """Moments of wide codes are resampled so many bytes of per-row figures at a time; no figure depends on --memory."""
 
 
