@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ from circuitprobe.fitting.describe import data_report, model_report
 from circuitprobe.interventions.sources import SOURCES
 from circuitprobe.interventions.subject import BackendName, Run
 from circuitprobe.levels.chosen import LEVELS, Chosen, Level, Progress, Results, run_chosen
-from circuitprobe.levels.downstream import downstream_level, usable_classes
+from circuitprobe.levels.downstream import downstream_level, predictors, usable_classes
 from circuitprobe.levels.latent import LatentLevel, latent_level, latent_summary
+from circuitprobe.levels.left_out import not_run
 from circuitprobe.levels.reconstruction import reconstruction_level
 from circuitprobe.levels.setting import Draws, LevelSetting, Tick
 from circuitprobe.loading import as_vae
@@ -28,8 +30,8 @@ from circuitprobe.probe import threads_for, untouched
 from circuitprobe.probe.backends import Backend, backend_named
 from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
-from circuitprobe.report.level_words import batch_warnings, level_sentences
-from circuitprobe.report.model import Downstream, Reconstruction, Settings, Twin
+from circuitprobe.report.level_words import batch_warnings, level_sentences, not_run_warnings
+from circuitprobe.report.model import Downstream, NotRun, Reconstruction, Settings, Twin
 from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
 
@@ -91,7 +93,8 @@ def audit(
         rows: how many rows are audited at most; memory grows with it, never with the table.
         seed: of every draw. Same seed, rows and version: the same report.
         n_values: K, intervention values per latent.
-        values: intervention values (latents, K) instead of the posterior-calibrated ones.
+        values: intervention values (latents, K), or (code columns, K) where latents are made of several, instead of the
+            posterior-calibrated ones.
         resamples: of the bootstrap.
         permutations: of the feature-group null.
         levels: which of the four levels run.
@@ -158,21 +161,35 @@ def _audited(
     if target is not None and labels is not None:
         usable_classes(target, labels)
     setting = LevelSetting.of(fitted.vae, fitted.data, draws, backend)
-    reconstruction = reconstruction_level(setting)
+    reconstruction = None if setting.subject.vae.prior_only else reconstruction_level(setting)
     level, other = latent_summary(setting), Twin(how="not asked for", scores=None, mse=None)
     if 2 in chosen.levels:
-        with show.phase("intervening on latents", len(setting.points)) as tick:
+        with show.phase("intervening on latents", len(setting.latent_names)) as tick:
             level = latent_level(setting, tick)
         other = _twin(fitted, draws, backend, show) if twin else other
     results = run_chosen(setting, level.latents, chosen, show)
-    downstream = None
+    downstream, told_from, why_not = None, None, ""
     if target is not None and labels is not None:
-        with show.phase("predicting the target", 1) as tick:
-            downstream = downstream_level(setting.base.mean, target, labels, draws.resampler)
-            tick()
-    return _report(
-        fitted, setting, _settings(draws, setting, chosen), reconstruction, level, results, other, downstream
-    )
+        told_from, why_not = predictors(setting.subject)
+        if told_from is not None:
+            with show.phase("predicting the target", 1) as tick:
+                downstream = downstream_level(told_from, target, labels, draws.resampler)
+                tick()
+    left = not_run(setting, chosen, {"prediction of the target": why_not})
+    parts = _Parts(reconstruction, level, results, other, downstream, left)
+    return _report(fitted, setting, _settings(draws, setting, chosen), parts)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What an audit found."""
+
+    reconstruction: Reconstruction | None
+    level: LatentLevel
+    results: Results
+    twin: Twin
+    downstream: Downstream | None
+    not_run: tuple[NotRun, ...]
 
 
 def _settings(draws: Draws, setting: LevelSetting, chosen: Chosen) -> Settings:
@@ -218,24 +235,15 @@ def _twin(fitted: Fitted, draws: Draws, backend: Backend, show: Progress) -> Twi
             reason = "no twin: with fresh weights the output is the same; encode and decode must use the module they are given"
             return Twin(how=reason, scores=None, mse=None)
         setting = LevelSetting.of(twin, fitted.data, draws, backend)
-        with show.phase("auditing an untrained twin", len(setting.points)) as tick:
+        with show.phase("auditing an untrained twin", len(setting.latent_names)) as tick:
             scores = latent_level(setting, tick).scores
     except ModelError as error:
         return Twin(how=f"no twin: with fresh weights the model fails ({error.seen})", scores=None, mse=None)
-    return Twin(how=how, scores=scores, mse=reconstruction_level(setting).mse)
+    return Twin(how=how, scores=scores, mse=None if twin.prior_only else reconstruction_level(setting).mse)
 
 
-def _report(
-    fitted: Fitted,
-    setting: LevelSetting,
-    settings: Settings,
-    reconstruction: Reconstruction,
-    level: LatentLevel,
-    results: Results,
-    twin: Twin,
-    downstream: Downstream | None,
-) -> AuditReport:
-    model = model_report(fitted.vae, setting)
+def _report(fitted: Fitted, setting: LevelSetting, settings: Settings, parts: _Parts) -> AuditReport:
+    model, level, results = model_report(fitted.vae, setting), parts.level, parts.results
     rows = data_report(fitted)
     return AuditReport(
         circuitprobe_version=__version__,
@@ -243,15 +251,17 @@ def _report(
         data=rows,
         settings=settings,
         verdict=(
-            *verdict(reconstruction, level.latents, level.scores),
+            *verdict(parts.reconstruction, level.latents, level.scores, model),
             *level_sentences(level.latents, results.paths, results.mediation),
         ),
         warnings=(
-            *audit_warnings(model, rows, reconstruction, level.latents, level.scores, twin),
+            *audit_warnings(model, rows, parts.reconstruction, level.latents, level.scores, parts.twin),
+            *not_run_warnings(parts.not_run, results.statuses, model),
             *batch_warnings(setting.subject.halves.decoder.independent),
         ),
         levels=results.statuses,
-        reconstruction=reconstruction,
+        not_run=parts.not_run,
+        reconstruction=parts.reconstruction,
         latents=level.latents,
         scores=level.scores,
         inputs=results.inputs,
@@ -259,6 +269,6 @@ def _report(
         paths=results.paths,
         mediation=results.mediation,
         circuit_map=results.circuit_map,
-        twin=twin,
-        downstream=downstream,
+        twin=parts.twin,
+        downstream=parts.downstream,
     )

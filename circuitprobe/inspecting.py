@@ -126,7 +126,7 @@ def _sites(
     """Every site of both halves with the way that patches of it take."""
     with backend_named("hooks") as backend:
         halves = tried_out(vae, x, Run(), backend)
-    engines = {"encoder": halves.encoder, "decoder": halves.decoder}
+    engines = halves.engines
     found = tuple(site for engine in engines.values() for site in all_sites(engine.half, engine.probe))
     chosen = {site.name for site in choose_sites(found, globs)}
     listed: list[InspectedSite] = []
@@ -185,6 +185,11 @@ def _described(
         globs=globs,
         sites=sites,
         scripted=isinstance(vae.model, torch.jit.ScriptModule),
+        prior_only=vae.prior_only,
+        code_columns=vae.code_columns,
+        code_shape=vae.code_shape,
+        codes=vae.codes,
+        condition_width=vae.condition_width,
     )
 
 
@@ -209,8 +214,9 @@ def _spec_lines(vae: ProbedVAE, width: int) -> tuple[str, ...]:
             f"output = {json.dumps(vae.output)}",
             f"input_width = {width}",
         )
+    none = f"# encode: none ({vae.prior_only})"
     lines = [
-        _half_line(vae, "encode", vae.recognition.encode, "q_network"),
+        none if vae.prior_only else _half_line(vae, "encode", vae.recognition.encode, "q_network"),
         _half_line(vae, "decode", vae.recognition.decode, "p_network"),
     ]
     if vae.order is not None:

@@ -160,11 +160,28 @@ def test_json_round_trip(report: AuditReport, tmp_path: Path) -> None:
     text = report.to_json(tmp_path / "a.json")
     again = AuditReport.from_json(tmp_path / "a.json")
     assert again.to_json() == text
-    (tmp_path / "b.json").write_text(text.replace('"schema_version": "2.0"', '"schema_version": 7'))
+    (tmp_path / "b.json").write_text(
+        text.replace(f'"schema_version": "{report.schema_version}"', '"schema_version": 7')
+    )
     with pytest.raises(cp.UsageError, match=r"b\.json"):
         AuditReport.from_json(tmp_path / "b.json")
     with pytest.raises(cp.UsageError, match="cannot read"):
         AuditReport.from_json(tmp_path / "none.json")
+
+
+def test_reports_of_schema_2_0_are_still_read(report: AuditReport, tmp_path: Path) -> None:
+    """What 2.1 added has defaults."""
+    content = json.loads(report.to_json())
+    content["schema_version"] = "2.0"
+    del content["not_run"]
+    for name in ("code_columns", "code_shape", "codes", "condition_width", "prior_only"):
+        del content["model"][name]
+    for latent in content["latents"]:
+        del latent["columns"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    again = AuditReport.from_json(tmp_path / "old.json")
+    assert again.ces["z0"].value == pytest.approx(report.ces["z0"].value, rel=1e-8)
+    assert again.model.codes is None
 
 
 def test_published_schema_is_the_one_in_the_docs() -> None:

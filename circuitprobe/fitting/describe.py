@@ -34,7 +34,12 @@ def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:
     return ModelReport(
         source=vae.source,
         class_name=class_name(vae.model),
-        latents=setting.base.mean.shape[1],
+        latents=len(setting.latent_names),
+        code_columns=vae.code_columns,
+        code_shape=vae.code_shape,
+        codes=vae.codes,
+        condition_width=vae.condition_width,
+        prior_only=vae.prior_only or None,
         input_width=setting.data.x.shape[1],
         parameters=sum(parameter.numel() for parameter in vae.model.parameters()),
         dtype=str(vae.dtype).removeprefix("torch."),

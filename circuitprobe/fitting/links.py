@@ -12,6 +12,7 @@ from circuitprobe.adapters.models import ProbedVAE, check_finite
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
+from circuitprobe.stats.draws import Stream, generator
 from circuitprobe.types import Feature, FeatureKind, Link
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def choose_links(vae: ProbedVAE, x: FloatArray, features: Sequence[Feature]) -> 
 
     Output that is a probability on every row is taken as it is. Where some is not (negative, above 1, blocks that do not
     sum to 1) it is either logits or a linear output trained on 0 and 1: whichever reading reconstructs the rows better is
-    taken, for all such features together. What the spec file or a checkpoint says wins.
+    taken, for all such features together. Without an encoder the output is that of codes drawn from N(0, I), there are no
+    rows to reconstruct, and what is no probability is taken for logits. What the spec file or a checkpoint says wins.
 
     Args:
         vae: the model, settled, inside ``untouched``.
@@ -45,14 +47,27 @@ def choose_links(vae: ProbedVAE, x: FloatArray, features: Sequence[Feature]) -> 
     if vae.output == "logits":
         return _linked(features, {feature.name for feature in discrete})
     inputs = vae.to_input(some_rows(x))
-    output = vae.decode(vae.encode(inputs).mean)
-    check_finite(output, vae.recognition.decode)
+    output = decoded_rows(vae, inputs)
     raw = {feature.name for feature in discrete if not _is_probability(output, feature)}
     if not raw:
         return tuple(features)
+    if vae.prior_only:
+        return _linked(features, raw)
     options = [tuple(features), _linked(features, raw)]
     errors = [_error(option, output, torch.as_tensor(some_rows(x), device=inputs.device)) for option in options]
     return options[1] if errors[1] < errors[0] else options[0]
+
+
+def decoded_rows(vae: ProbedVAE, inputs: Tensor, seed: int = 0) -> Tensor:
+    """What the decoder makes of the rows' codes, or, where there is no encoder, of codes drawn from N(0, I).
+
+    Raises:
+        ModelError: the model fails, or gives nan or infinity.
+    """
+    codes = vae.prior_codes(inputs, generator(seed, Stream.PRIOR)) if vae.prior_only else vae.encode(inputs).mean
+    output = vae.decode(codes)
+    check_finite(output, vae.recognition.decode)
+    return output
 
 
 def some_rows(x: FloatArray) -> FloatArray:

@@ -26,9 +26,10 @@ from circuitprobe.adapters.data import (
     read_table,
 )
 from circuitprobe.adapters.data.number_text import number_label
-from circuitprobe.adapters.models import ProbedVAE, check_finite, input_width, require_width
+from circuitprobe.adapters.models import ProbedVAE, input_width, require_width
 from circuitprobe.errors import CircuitProbeError, DataError, UsageError
-from circuitprobe.fitting.links import choose_links, some_rows
+from circuitprobe.fitting.links import choose_links, decoded_rows, some_rows
+from circuitprobe.interventions.conditions import without_condition
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
@@ -115,7 +116,8 @@ def fit(
         candidates = candidate_encodings(table, width=input_width(vae), exclude=exclude, schema=options.schema)
     settled, encoding, tried = _choose(vae, table, candidates)
     x, missing = apply_encoding(table, encoding)
-    features = choose_links(settled, x, encoding_features(encoding))
+    features, given = without_condition(settled, encoding_features(encoding), x.shape[1])
+    features = choose_links(settled, x, features)
     data = AuditData(
         x=x,
         features=features,
@@ -126,7 +128,7 @@ def fit(
         index=table.index,
         target=_labels(table, target, known),
         target_name=target,
-        left_out=_left_out(table, encoding, exclude),
+        left_out=(*_left_out(table, encoding, exclude), *_conditions(given)),
         missing=missing,
         encoding=encoding,
         columns=table.columns,
@@ -156,8 +158,20 @@ def _fit_array(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOptions
         features = patch_features(row_shape)
     require_width(vae, x.shape[1])
     settled = vae.resolved(vae.to_input(some_rows(x)))
-    features = tuple(options.features) if options.features is not None else choose_links(settled, x, features)
-    data = AuditData(x=x, features=features, groups=(), groups_from="", source="array", total=total, index=index)
+    wanted = features if options.features is None else options.features
+    features, given = without_condition(settled, wanted, x.shape[1])
+    if options.features is None:
+        features = choose_links(settled, x, features)
+    data = AuditData(
+        x=x,
+        features=features,
+        groups=(),
+        groups_from="",
+        source="array",
+        total=total,
+        index=index,
+        left_out=_conditions(given),
+    )
     return Fitted(settled, _grouped(_without_constants(data), None, options, None), ())
 
 
@@ -185,20 +199,25 @@ def _choose(
 def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float:
     """Reconstruction MSE (METHOD.md section 5) of the table's rows under an encoding, over that of the column means.
 
+    Without an encoder nothing is reconstructed: how far the mean of decoded codes from N(0, I) lies from the mean row, as the
+    mean over features of delta_f^2.
+
     Raises:
         CircuitProbeError: the encoding does not fit the table, or the model fails on it.
     """
     x = some_rows(apply_encoding(table, encoding)[0])
     settled = vae.resolved(vae.to_input(x))
-    features = tuple(f for f in choose_links(settled, x, encoding_features(encoding)) if not _constant(x, f))
+    own, _ = without_condition(settled, encoding_features(encoding), x.shape[1])
+    features = tuple(f for f in choose_links(settled, x, own) if not _constant(x, f))
     if not features:
         raise _nothing_varies(table.source)
     readout = Readout.build(features, feature_std(x, features), settled.device)
     inputs = settled.to_input(x)
-    output = settled.decode(settled.encode(inputs).mean)
-    check_finite(output, settled.recognition.decode)
+    reading = readout.read(decoded_rows(settled, inputs))
     rows = readout.rows(torch.as_tensor(x, device=inputs.device))
-    errors, constant = squared_errors(readout, readout.read(output), rows)
+    if settled.prior_only:
+        return float(readout.change(reading.mean(0, keepdim=True), rows.mean(0, keepdim=True)).square().mean())
+    errors, constant = squared_errors(readout, reading, rows)
     return float(errors.mean() / constant.mean())
 
 
@@ -277,6 +296,10 @@ def _labels(table: Table, target: str | None, known: Benchmark | None) -> tuple[
     )
     labels = dict(zip(present.index, names, strict=True))
     return tuple(labels.get(row) for row in values.index)
+
+
+def _conditions(features: Sequence[Feature]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(feature.name, "a condition: given to both halves, not reconstructed") for feature in features)
 
 
 def _left_out(table: Table, encoding: TableEncoding, exclude: set[str]) -> tuple[LeftOut, ...]:

@@ -4,12 +4,12 @@ from circuitprobe.interventions.activations import ActivationEffects, Unit, acti
 from circuitprobe.interventions.baseline import Baseline, run_baseline
 from circuitprobe.interventions.circuits import Circuit
 from circuitprobe.interventions.inputs import InputEffects, inputs
-from circuitprobe.interventions.latents import LatentEffects, LatentRun, latent_values, latents, perturb
+from circuitprobe.interventions.latents import LatentEffects, LatentRun, latents, perturb
 from circuitprobe.interventions.mediation import Mediation, mediation
 from circuitprobe.interventions.paths import PathEffect, PathEffects, path, paths
 from circuitprobe.interventions.subject import prepared
 from circuitprobe.interventions.unit_mediation import UnitMediation, unit_mediation
-from circuitprobe.interventions.values import posterior_values, prior_values
+from circuitprobe.interventions.values import latent_values, posterior_values, prior_values
 
 __all__ = [
     "ActivationEffects",

@@ -140,7 +140,7 @@ def activations(
                 strength.append(to_numpy(values[:, :, -1]).T)
                 means = row_means(values)
                 changes.append(means[:, inner : inner + wide])
-                scaled = to_numpy(subject.scale.isfinite()) > 0
+                scaled = to_numpy(subject.shifts.scaled) > 0
                 shift.append(
                     np.where(scaled, means[:, :latents], np.nan) if inner else np.full((len(block), latents), np.nan)
                 )
@@ -179,7 +179,7 @@ def interchange(
         Units and, per unit and row, means over the sources: for the decoder F feature changes and E, for the encoder d
         shifts, F feature changes and E; shape (units, rows, columns).
     """
-    engine = subject.halves.encoder if half == "encoder" else subject.halves.decoder
+    engine = subject.encoder if half == "encoder" else subject.halves.decoder
     inputs, pool = (subject.inputs, subject.pool) if half == "encoder" else (subject.base.z, subject.codes)
 
     @lru_cache(maxsize=1)
@@ -205,6 +205,7 @@ def measure_of(subject: Subject, half: HalfName, output: Tensor) -> OutputMeasur
     readout, decoder = subject.readout, subject.halves.decoder
     if half == "decoder":
         return OutputMeasure(readout, readout.read(output))
-    mean = output[:, : len(subject.latents)]
-    reading = readout.read(decoder.forward(mean))
-    return ThroughDecoder(CodeMeasure(mean, subject.scale), OutputMeasure(readout, reading), decoder.forward)
+    columns, width = subject.blocks.columns, subject.base.z.shape[1]
+    reading = readout.read(decoder.forward(output[:, :width]))
+    codes = CodeMeasure(output[:, :columns], subject.shifts)
+    return ThroughDecoder(codes, OutputMeasure(readout, reading), decoder.forward, width)

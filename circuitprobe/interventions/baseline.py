@@ -25,9 +25,9 @@ class Baseline:
     """Everything about the audited rows that does not depend on an intervention.
 
     Attributes:
-        mean: mu, shape (rows, latents), float64.
+        mean: mu, shape (rows, code columns), float64; without the condition.
         log_var: log sigma^2, same shape, or None.
-        z: mu as the model gave it, on its device in its dtype.
+        z: mu as the model gave it, on its device in its dtype, with the condition behind it: shape (rows, code width).
         reading: D(mu) as values and probabilities, shape (rows, columns).
         rows: x in the same form.
         sites: the decoder's hidden layers.
@@ -56,14 +56,20 @@ class Halves:
     """A model's two halves, tried out, with the places where they can be intervened on.
 
     Attributes:
-        encoder: rows -> mean, or mean and log-variance side by side.
+        encoder: rows -> mean, or mean and log-variance side by side; None for a model without one.
         decoder: codes -> output.
         found: every site of both, the encoder's first.
     """
 
-    encoder: Engine
+    encoder: Engine | None
     decoder: Engine
     found: tuple[FoundSite, ...]
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Those that there are, the encoder first."""
+        first = {} if self.encoder is None else {"encoder": self.encoder}
+        return first | {"decoder": self.decoder}
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -71,7 +77,9 @@ class Halves:
         return tuple(entry.site for entry in self.found if entry.half == "decoder" and entry.is_default)
 
 
-def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout, chunk: int | None) -> Baseline:
+def run_baseline(
+    vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout, chunk: int | None, codes: Tensor | None = None
+) -> Baseline:
     """Encode and decode the rows once.
 
     Args:
@@ -80,12 +88,16 @@ def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout
         x: rows in the model's space, shape (rows, dims).
         readout: how the output reads.
         chunk: rows per run; None: as many as keep the widest activation near 2 MB.
+        codes: of the rows, shape (rows, code width), where there is no encoder.
 
     Raises:
         ModelError: the model fails or gives nan or infinity on these rows.
     """
     inputs = vae.to_input(x)
-    z, log_var = split_posterior(halves.encoder.read(inputs, (), chunk)[0], vae)
+    if codes is None:
+        encoder = halves.encoder
+        codes = posterior_output(vae, inputs) if encoder is None else encoder.read(inputs, (), chunk)[0]
+    z, log_var = split_posterior(codes, vae)
     check_finite(z, vae.recognition.encode)
     engine, sites = halves.decoder, halves.sites
     slices = tuple(engine.pieces(len(z), chunk))
@@ -97,8 +109,8 @@ def run_baseline(vae: ProbedVAE, halves: Halves, x: FloatArray, readout: Readout
         hidden.append(unit_activations(captured, sites))
     layers = tuple(torch.cat([part[number] for part in hidden]) for number in range(len(sites)))
     return Baseline(
-        mean=to_numpy(z),
-        log_var=None if log_var is None else to_numpy(log_var),
+        mean=to_numpy(z[:, : vae.code_columns]),
+        log_var=None if log_var is None else to_numpy(log_var[:, : vae.code_columns]),
         z=z,
         reading=torch.cat(readings),
         rows=readout.rows(torch.as_tensor(x, device=inputs.device)),

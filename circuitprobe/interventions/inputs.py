@@ -15,7 +15,7 @@ from circuitprobe.interventions.baseline import split_posterior, to_numpy
 from circuitprobe.interventions.sources import SOURCES
 from circuitprobe.interventions.subject import Asked, BackendName, Run, Subject, opened
 from circuitprobe.probe.engine import MEMORY
-from circuitprobe.types import Feature
+from circuitprobe.types import Feature, Posterior
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from circuitprobe.types import FloatArray
+
+COMPARED_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class InputEffects:
         features: names, F.
         groups: names, G.
         latents: names, d.
-        shift: mean |mu_i(do) - mu_i(x)| / s_i, shape (features, latents), in standard deviations of the latent.
-        info: mean KL( q(z_i|do) || q(z_i|x) ), nats, same shape; nan where the encoder states no variance.
+        shift: mean |mu_i(do) - mu_i(x)| / s_i, shape (features, latents), in standard deviations of the latent; for a latent of
+            several code columns the mean over them, for indices the share that changes.
+        info: mean KL( q(z_i|do) || q(z_i|x) ), nats, same shape; summed over a latent's columns; nan where the encoder states no
+            variance.
         group_shift: the same with a whole group moved at once, shape (groups, latents).
         group_info: see ``group_shift``.
         shift_rows: per row, means over the source rows, shape (rows, features, latents).
@@ -132,13 +136,12 @@ def manipulate(subject: Subject, blocks: Sequence[Sequence[int]]) -> Iterator[tu
     Raises:
         ModelError: the encoder gives nan or infinity on moved rows.
     """
-    base = subject.base
-    scale = subject.scale.to(torch.float64)
-    before = base.z.to(torch.float64)
-    log_var = None if base.log_var is None else torch.as_tensor(base.log_var, device=before.device)
+    base, encoder = subject.base, subject.encoder
+    mean = base.z[:, : subject.blocks.columns]
+    before = Posterior(mean, None if base.log_var is None else torch.as_tensor(base.log_var, device=mean.device))
     for dims in blocks:
-        shift = torch.zeros_like(before)
-        info = torch.zeros_like(before) if log_var is not None else torch.full_like(before, torch.nan)
+        shift = torch.zeros(subject.n, len(subject.latents), dtype=torch.float64, device=mean.device)
+        info = torch.zeros_like(shift) if before.log_var is not None else torch.full_like(shift, torch.nan)
         for source in subject.sources:
             moved = subject.inputs.clone()
             moved[:, list(dims)] = subject.pool[source][:, list(dims)]
@@ -146,19 +149,35 @@ def manipulate(subject: Subject, blocks: Sequence[Sequence[int]]) -> Iterator[tu
             changed = (moved != subject.inputs).any(1).nonzero()[:, 0]
             if len(changed) == 0:
                 continue
-            output = subject.halves.encoder.forward(moved[changed])
-            mean, spread = split_posterior(output.to(torch.float64), subject.vae)
-            check_finite(mean, f"{subject.vae.recognition.encode} on moved rows")
-            shift[changed] += (mean - before[changed]).abs() / scale
-            if log_var is not None and spread is not None:
-                info[changed] += _divergence(mean, spread, before[changed], log_var[changed])
+            output = encoder.forward(moved[changed])
+            # wide codes a few rows at a time: what is compared takes several times their memory
+            size = max(1, COMPARED_BYTES // (8 * output.shape[1]))
+            for start in range(0, len(changed), size):
+                rows = changed[start : start + size]
+                shifts, divergence = _compared(subject, output[start : start + size], before, rows)
+                shift[rows] += shifts
+                if divergence is not None:
+                    info[rows] += divergence
         count = len(subject.sources)
         # a latent that never varies has no scale to count in
-        yield to_numpy((shift / count).where(scale.isfinite(), torch.nan)), to_numpy(info / count)
+        yield to_numpy((shift / count).where(subject.shifts.scaled, torch.nan)), to_numpy(info / count)
+
+
+def _compared(subject: Subject, output: Tensor, before: Posterior, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Shift and information of every latent, each (rows, latents), of some rows that have moved."""
+    columns = subject.blocks.columns
+    mean, spread = split_posterior(output.to(torch.float64), subject.vae)
+    check_finite(mean, f"{subject.vae.recognition.encode} on moved rows")
+    mean, mean_before = mean[:, :columns], before.mean[rows].to(torch.float64)
+    shifts = subject.shifts.per_latent(subject.shifts.vectors(mean, mean_before).abs())
+    if spread is None or before.log_var is None:
+        return shifts, None
+    divergence = _divergence(mean, spread[:, :columns], mean_before, before.log_var[rows])
+    return shifts, subject.blocks.tensor_sums(divergence)
 
 
 def _divergence(mean: Tensor, log_var: Tensor, mean_before: Tensor, log_var_before: Tensor) -> Tensor:
-    """KL( N(mean, exp log_var) || N(mean_before, exp log_var_before) ) per latent, nats."""
+    """KL( N(mean, exp log_var) || N(mean_before, exp log_var_before) ) per code column, nats."""
     ratio = log_var - log_var_before
     return 0.5 * (ratio.exp() + (mean - mean_before) ** 2 * (-log_var_before).exp() - 1.0 - ratio)
 

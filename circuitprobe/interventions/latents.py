@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from circuitprobe.adapters.models import ProbedVAE, check_finite
-from circuitprobe.errors import UsageError
-from circuitprobe.interventions.baseline import Baseline, to_numpy, unit_activations
+from circuitprobe.interventions.baseline import to_numpy, unit_activations
 from circuitprobe.interventions.subject import Asked, BackendName, Run, Subject, opened
-from circuitprobe.interventions.values import posterior_values, prior_values
+from circuitprobe.interventions.values import latent_values
 from circuitprobe.probe.engine import MEMORY
 from circuitprobe.probe.readout import effect
 from circuitprobe.types import Feature
@@ -49,9 +48,9 @@ class LatentEffects:
     """Result of level 2 on its own.
 
     Attributes:
-        latents: names z0, z1, ...
+        latents: names, d.
         features: names of the features.
-        values: v_ik, shape (latents, K).
+        values: v_ik, shape (latents, K); one row per code column where latents are made of several.
         effects: e_{i,f}, shape (latents, features).
         strength: mean over k of E per row, shape (rows, latents).
     """
@@ -82,29 +81,30 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
     Args:
         subject: the model on its rows.
         latent: i.
-        values: v_i, shape (K,).
+        values: v_i, shape (K,), for all columns that the latent is made of, or (its columns, K).
         profiles: whether hidden units are measured too.
 
     Raises:
         ModelError: the decoder gives nan or infinity at an intervened code.
     """
-    points = np.asarray(values, dtype=np.float64)
+    dims = list(subject.blocks.latents[latent].dims)
+    points = _per_column(values, len(dims))
     base, readout, decoder = subject.base, subject.readout, subject.halves.decoder
     sites = base.sites if profiles else ()
     count = len(base.z)
     change = base.z.new_zeros(count, len(readout.features), dtype=torch.float64)
     strength = base.z.new_zeros(count, dtype=torch.float64)
     moved = [torch.zeros_like(layer) for layer in base.hidden[: len(sites)]]
-    at_once = _values_at_once(subject, len(points))
+    wanted = points.shape[1]
+    at_once = _values_at_once(subject, wanted)
     for rows in base.chunks():
         before, hidden = _stacked(subject, rows, at_once)
         # over the few values in the model's own precision, over rows in double precision
         changes = strengths = before.new_zeros(())
-        for start in range(0, len(points), at_once):
+        for start in range(0, wanted, at_once):
             code = base.z[rows].repeat(at_once, 1)
-            code[:, latent] = (
-                torch.as_tensor(points[start : start + at_once]).to(code).repeat_interleave(len(base.z[rows]))
-            )
+            now = torch.as_tensor(points[:, start : start + at_once].T.copy()).to(code)
+            code[:, dims] = now.repeat_interleave(len(base.z[rows]), 0)
             output, captured = decoder.once(code, sites)
             delta = readout.weighed((readout.read(output) - before).abs_())
             changes = changes + _summed(delta, at_once)
@@ -116,10 +116,21 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
         _find_failure(subject, latent, points)
     profile = tuple(
         # in the model's dtype: a copy in double precision of a wide layer's changes would be the largest thing in memory
-        np.asarray((part / len(points) / _alive(std).to(part)).cpu().numpy())
+        np.asarray(_readable(part / wanted / _alive(std).to(part)).cpu().numpy())
         for part, std in zip(moved, base.unit_std, strict=False)
     )
-    return LatentRun(latent, to_numpy(change / len(points)), to_numpy(strength / len(points)), profile)
+    return LatentRun(latent, to_numpy(change / wanted), to_numpy(strength / wanted), profile)
+
+
+def _per_column(values: npt.ArrayLike, members: int) -> FloatArray:
+    """Values as (members, K)."""
+    points = np.asarray(values, dtype=np.float64)
+    return np.broadcast_to(points, (members, points.shape[-1]))
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """In single precision where numpy has no such dtype."""
+    return tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _values_at_once(subject: Subject, count: int) -> int:
@@ -154,10 +165,11 @@ def _summed(values: Tensor, copies: int) -> Tensor:
 
 def _find_failure(subject: Subject, latent: int, points: FloatArray) -> None:
     """Say at which value the decoder gives nan or infinity."""
-    for value in points:
+    block = subject.blocks.latents[latent]
+    for values in points.T:
         code = subject.base.z.clone()
-        code[:, latent] = float(value)
-        what = f"{subject.vae.recognition.decode} at z{latent} = {value:.4g}"
+        code[:, list(block.dims)] = torch.as_tensor(values.copy()).to(code)
+        what = f"{subject.vae.recognition.decode} at {block.name} = {values.mean():.4g}"
         check_finite(subject.halves.decoder.forward(code), what)
 
 
@@ -174,6 +186,7 @@ def latents(
     features: Sequence[Feature] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     n_values: int = 8,
+    seed: int = 0,
     chunk: int | None = None,
     memory: int = MEMORY,
     backend: BackendName = "hooks",
@@ -185,12 +198,14 @@ def latents(
             has the rows and every option below already.
         x: rows in the model's space, shape (rows, dims); images (rows, channels, height, width).
         values: ``"posterior"``: the (k - 1/2)/K quantiles of the aggregate posterior; ``"prior"``: evenly spaced on
-            [-3, 3]; or the values themselves, shape (latents, K).
+            [-3, 3], or over the codebook; or the values themselves, shape (latents, K), or (code columns, K) where latents are
+            made of several.
         features: how the dimensions read; default one per dimension that is not constant, binary where it holds only 0
             and 1, numeric otherwise; patches of an 8 x 8 grid for images. Output is taken as it is: say ``Link.SIGMOID`` or
             ``Link.SOFTMAX`` for logits.
         groups: not used by this level; every level takes the same arguments.
         n_values: K.
+        seed: draws the codes of a model without an encoder; of no effect on others.
         chunk: rows per run of the decoder; it changes no figure.
         memory: bytes that activations and results may take.
         backend: ``hooks`` or ``nnsight``.
@@ -200,14 +215,15 @@ def latents(
 
     Raises:
         ModelError: the model does not behave like a VAE on these rows.
-        UsageError: ``values`` does not have the shape (latents, K).
+        UsageError: ``values`` has another shape.
     """
     # no level-2 figure depends on source rows
     itself = np.arange(0 if x is None else len(x))[None]
-    asked = Asked(features, groups, itself, run=Run(chunk, memory, backend))
+    asked = Asked(features, groups, itself, seed, Run(chunk, memory, backend))
     with opened(vae, x, asked) as subject:
-        points = latent_values(values, subject.base, n_values)
-        runs = [perturb(subject, i, points[i], profiles=False) for i in range(len(points))]
+        points = latent_values(values, subject, n_values)
+        dims = [list(latent.dims) for latent in subject.blocks.latents]
+        runs = [perturb(subject, i, points[dims[i]], profiles=False) for i in range(len(dims))]
         return LatentEffects(
             latents=subject.latents,
             features=tuple(feature.name for feature in subject.features),
@@ -215,30 +231,3 @@ def latents(
             effects=np.stack([run.change.mean(axis=0) for run in runs]),
             strength=np.stack([run.strength for run in runs], axis=1),
         )
-
-
-def latent_values(values: str | npt.ArrayLike, base: Baseline, n_values: int) -> FloatArray:
-    """The values of ``latents`` as an array, shape (latents, K).
-
-    Raises:
-        UsageError: an array of another shape, with nan, or an unknown word.
-    """
-    count = base.mean.shape[1]
-    if isinstance(values, str):
-        if values not in {"posterior", "prior"}:
-            raise UsageError(
-                f"values={values!r}", expected="posterior, prior, or an array (latents, K)", fix='values="posterior"'
-            )
-        return (
-            posterior_values(base.mean, base.log_var, n_values)
-            if values == "posterior"
-            else prior_values(count, n_values)
-        )
-    points = np.asarray(values, dtype=np.float64)
-    if points.ndim != 2 or points.shape[0] != count or points.shape[1] < 1 or not np.isfinite(points).all():
-        raise UsageError(
-            f"values of shape {points.shape}",
-            expected=f"finite numbers of shape ({count}, K)",
-            fix="one row of values per latent",
-        )
-    return points

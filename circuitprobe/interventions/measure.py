@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from circuitprobe.interventions.shifts import Shifts
 from circuitprobe.probe import Readout
 
 
@@ -81,45 +82,51 @@ class VectorMeasure:
 
 @dataclass(frozen=True)
 class CodeMeasure:
-    """Encoder output: |d mu_i| / s_i of every latent, its root mean square, and <b, t> where a total is given.
+    """Encoder output: the shift of every latent, their root mean square, and <b, t> where a total is given.
 
-    Columns: d shifts, their root mean square, and, with ``total``, the inner product of d mu / s with it.
+    Columns: d shifts, their root mean square, and, with ``total``, the inner product of the signed change with it.
 
     Attributes:
-        mean: mu without a patch, shape (rows, latents).
-        scale: s_i, shape (latents,); infinite for latents that never vary, whose shifts count as 0.
-        total: t, shape (rows, latents), or None.
+        mean: mu without a patch, shape (rows, code columns).
+        shifts: what a change of a code counts.
+        total: t, shape (rows, code columns), or None.
     """
 
     mean: Tensor
-    scale: Tensor
+    shifts: Shifts
     total: Tensor | None = None
+
+    @property
+    def latents(self) -> int:
+        """How many."""
+        return len(self.shifts.blocks.latents)
 
     @property
     def columns(self) -> int:
         """One per latent and their root mean square, one more with a total."""
-        return self.mean.shape[1] + (1 if self.total is None else 2)
+        return self.latents + (1 if self.total is None else 2)
 
     def of(self, output: Tensor, rows: Tensor) -> Tensor:
         """Shape (runs, columns)."""
-        latents = self.mean.shape[1]
-        vectors = (output[:, :latents] - self.mean.index_select(0, rows)) / self.scale
+        vectors = self.shifts.vectors(output[:, : self.mean.shape[1]], self.mean.index_select(0, rows))
         parts = self._with_effect(vectors.abs())
         if self.total is not None:
             parts.append((vectors * self.total.index_select(0, rows)).sum(1, keepdim=True))
         return torch.cat(parts, 1)
 
-    def along(self, delta: Tensor, directions: Tensor) -> Tensor:
-        """Shape (units, rows, columns)."""
-        step = directions[:, : self.mean.shape[1]] / self.scale
+    def along(self, delta: Tensor, directions: Tensor) -> Tensor | None:
+        """Shape (units, rows, columns); no closed form for indices."""
+        if self.shifts.indices:
+            return None
+        step = directions[:, : self.mean.shape[1]] / self.shifts.scale
         values = delta.abs().t()[:, :, None] * torch.cat(self._with_effect(step.abs()), 1)[:, None, :]
         if self.total is None:
             return values
         return torch.cat([values, (step @ self.total.t() * delta.t())[:, :, None]], 2)
 
-    def _with_effect(self, shifts: Tensor) -> list[Tensor]:
+    def _with_effect(self, sizes: Tensor) -> list[Tensor]:
         """Shifts and their root mean square over the latents that have a scale."""
-        count = self.scale.isfinite().sum().clamp_min(1)
+        shifts, count = self.shifts.per_latent(sizes), self.shifts.scaled.sum().clamp_min(1)
         return [shifts, (shifts.square().sum(1, keepdim=True) / count).sqrt()]
 
 
@@ -132,23 +139,24 @@ class ThroughDecoder:
     Attributes:
         codes: reads the encoder's output.
         outputs: reads the decoder's.
-        decode: codes of any number of rows -> decoder output.
+        decode: whole codes, with their condition, of any number of rows -> decoder output.
+        width: columns of a whole code.
     """
 
     codes: CodeMeasure
     outputs: OutputMeasure
     decode: Callable[[Tensor], Tensor]
+    width: int
 
     @property
     def columns(self) -> int:
         """One per latent, one per feature, E."""
-        return self.codes.mean.shape[1] + self.outputs.columns
+        return self.codes.latents + self.outputs.columns
 
     def of(self, output: Tensor, rows: Tensor) -> Tensor:
         """Shape (runs, columns)."""
-        latents = self.codes.mean.shape[1]
-        shifts = self.codes.of(output, rows)[:, :latents]
-        return torch.cat([shifts, self.outputs.of(self.decode(output[:, :latents]), rows)], 1)
+        shifts = self.codes.of(output, rows)[:, : self.codes.latents]
+        return torch.cat([shifts, self.outputs.of(self.decode(output[:, : self.width]), rows)], 1)
 
     def along(self, delta: Tensor, directions: Tensor) -> Tensor | None:  # noqa: ARG002 - the decoder comes after
         """No closed form."""

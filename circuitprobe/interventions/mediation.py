@@ -214,11 +214,11 @@ def outcome_groups(subject: Subject) -> Tensor:
 
 
 def _codes_under(subject: Subject, dims: Sequence[int], source: Tensor) -> Tensor:
-    """The codes z' = mu(x_g), shape (rows, latents)."""
+    """The codes z' = mu(x_g), shape (rows, code width)."""
     moved = subject.inputs.clone()
     moved[:, list(dims)] = subject.pool[source][:, list(dims)]
     # every row, in the slices of the run without an intervention: a row that does not move gives the same code to the last bit
-    mean, _ = split_posterior(subject.halves.encoder.read(moved, (), subject.run.chunk)[0], subject.vae)
+    mean, _ = split_posterior(subject.encoder.read(moved, (), subject.run.chunk)[0], subject.vae)
     check_finite(mean, f"{subject.vae.recognition.encode} on moved rows")
     return mean
 
@@ -237,7 +237,7 @@ class _Sums:
 
     @classmethod
     def zeros(cls, subject: Subject) -> _Sums:
-        rows, latents = subject.base.z.shape
+        rows, latents = len(subject.base.z), len(subject.latents)
         whole = torch.zeros(rows, len(subject.groups), dtype=torch.float64, device=subject.base.z.device)
         return cls(whole, whole.new_zeros(4, rows, latents, len(subject.groups)))
 
@@ -248,9 +248,9 @@ class _Sums:
             before, after, reading = base.z[rows], treated[rows], base.reading[rows]
             te = _vectors(subject, after, reading)
             self.whole[rows] += te.square() @ into
-            for i in range(before.shape[1]):
-                only, without = before.clone(), after.clone()
-                only[:, i], without[:, i] = after[:, i], before[:, i]
+            for i, latent in enumerate(subject.blocks.latents):
+                only, without, dims = before.clone(), after.clone(), list(latent.dims)
+                only[:, dims], without[:, dims] = after[:, dims], before[:, dims]
                 nie, nde = _vectors(subject, only, reading), _vectors(subject, without, reading)
                 rest = te - nie - nde
                 self.through[:, rows, i] += torch.stack([nie * nie, nde * nde, rest * rest, nie * te]) @ into

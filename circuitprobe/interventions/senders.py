@@ -93,7 +93,7 @@ def decoder_side(subject: Subject) -> Side:
         subject.base.z,
         subject.codes,
         latents,
-        tuple((i,) for i in range(len(latents))),
+        tuple(latent.dims for latent in subject.blocks.latents),
         tuple(feature.name for feature in subject.features),
         subject.sources,
         measure,
@@ -103,14 +103,14 @@ def decoder_side(subject: Subject) -> Side:
 
 def encoder_side(subject: Subject) -> Side:
     """Feature groups -> units of the encoder -> latents."""
-    scale, count = subject.scale, len(subject.latents)
+    shifts, columns = subject.shifts, subject.blocks.columns
 
     def measure(output: Tensor, total: Tensor | None) -> Measure:
-        return CodeMeasure(output[:, :count], scale, total)
+        return CodeMeasure(output[:, :columns], shifts, total)
 
     return Side(
         "encoder",
-        subject.halves.encoder,
+        subject.encoder,
         subject.inputs,
         subject.pool,
         tuple(group.name for group in subject.groups),
@@ -118,7 +118,7 @@ def encoder_side(subject: Subject) -> Side:
         subject.latents,
         subject.sources,
         measure,
-        lambda after, before: (after[:, :count] - before[:, :count]) / scale,
+        lambda after, before: shifts.vectors(after[:, :columns], before[:, :columns]),
     )
 
 

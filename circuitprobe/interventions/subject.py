@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,6 +16,9 @@ from circuitprobe.adapters.data import array_data, check_groups, patch_features
 from circuitprobe.adapters.models import ProbedVAE, require_width, wrap
 from circuitprobe.errors import UsageError
 from circuitprobe.interventions.baseline import Baseline, Halves, posterior_output, run_baseline, to_numpy
+from circuitprobe.interventions.blocks import Blocks
+from circuitprobe.interventions.conditions import without_condition
+from circuitprobe.interventions.shifts import Shifts
 from circuitprobe.interventions.sources import SOURCES, source_rows
 from circuitprobe.metrics.posterior import latent_scales
 from circuitprobe.probe import Readout, threads_for, untouched
@@ -24,6 +28,7 @@ from circuitprobe.probe.half import Half
 from circuitprobe.probe.planning import PROBE_ROWS
 from circuitprobe.probe.readout import feature_std
 from circuitprobe.probe.sites import all_sites
+from circuitprobe.stats.draws import Stream, generator
 from circuitprobe.types import Feature, FeatureGroup
 
 if TYPE_CHECKING:
@@ -64,9 +69,9 @@ class Subject:
         base: the run without an intervention.
         sources: pi, shape (R, rows); numbers of rows of ``pool``.
         pool: the rows that values are taken from, as the model takes them; all audited rows.
-        codes: mu of the pool, shape (pool rows, latents).
-        scale: s_i over the pool in the model's dtype, shape (latents,); a latent that never varies has infinity, so that its
-            shifts are 0.
+        codes: mu of the pool, shape (pool rows, code width); drawn from N(0, I) where there is no encoder.
+        blocks: which code columns each latent is made of.
+        shifts: what a change of a code counts, in units of s_i over the pool in the codes' dtype.
         run: how interventions are run.
         stacked: runs without an intervention in batches of several copies of the rows, by (first row, copies).
     """
@@ -81,7 +86,8 @@ class Subject:
     sources: Tensor
     pool: Tensor
     codes: Tensor
-    scale: Tensor
+    blocks: Blocks
+    shifts: Shifts
     run: Run
     stacked: dict[tuple[int, int], tuple[Tensor, list[Tensor]]] = field(default_factory=dict, repr=False)
 
@@ -96,9 +102,24 @@ class Subject:
         return self.readout.features
 
     @property
+    def encoder(self) -> Engine:
+        """The encoder, tried out.
+
+        Raises:
+            UsageError: the model has none.
+        """
+        if self.halves.encoder is None:
+            raise UsageError(
+                f"{self.vae.source} has no encoder: {self.vae.prior_only}",
+                expected="a model with both halves, or interventions on latents and decoder units alone",
+                fix='cp.interventions.latents(vae, x), or paths(vae, x, side="decoder")',
+            )
+        return self.halves.encoder
+
+    @cached_property
     def latents(self) -> tuple[str, ...]:
-        """z0, z1, ..."""
-        return tuple(f"z{i}" for i in range(self.base.mean.shape[1]))
+        """Their names."""
+        return tuple(latent.name for latent in self.blocks.latents)
 
     def group_dims(self, group: FeatureGroup) -> list[int]:
         """The model dimensions that a feature group spans."""
@@ -115,7 +136,8 @@ class Subject:
             return self
         index = torch.as_tensor(rows, device=self.inputs.device)
         # run again, in the slices that interventions on these rows will have
-        base = run_baseline(self.vae, self.halves, self.x[rows], self.readout, self.run.chunk)
+        codes = self.codes[index] if self.vae.prior_only else None
+        base = run_baseline(self.vae, self.halves, self.x[rows], self.readout, self.run.chunk, codes)
         return replace(
             self, x=self.x[rows], inputs=self.inputs[index], base=base, sources=self.sources[:, index], stacked={}
         )
@@ -206,6 +228,7 @@ def opened(vae: ProbedVAE | nn.Module | Subject, x: FloatArray | Tensor | None, 
         features = tuple(asked.features)
     else:
         features = patch_features(given.shape[1:]) if given.ndim > 2 else default_features(rows)
+    features, _ = without_condition(wrapped, features, rows.shape[1])
     names = [feature.name for feature in features]
     groups = (
         tuple(FeatureGroup(name, (name,)) for name in names)
@@ -218,7 +241,7 @@ def opened(vae: ProbedVAE | nn.Module | Subject, x: FloatArray | Tensor | None, 
         readout = Readout.build(features, feature_std(rows, features), settled.device, settled.dtype)
         halves = tried_out(settled, rows, asked.run, backend)
         sources = source_rows(asked.sources, len(rows), asked.seed)
-        yield subject_of(settled, rows, readout, groups, halves, torch.as_tensor(sources), asked.run)
+        yield subject_of(settled, rows, readout, groups, halves, torch.as_tensor(sources), asked.run, asked.seed)
 
 
 def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halves:
@@ -236,8 +259,11 @@ def tried_out(vae: ProbedVAE, x: FloatArray, run: Run, backend: Backend) -> Halv
     # from all over the table, which may be sorted
     spread = np.unique(np.linspace(0, len(x) - 1, min(PROBE_ROWS, len(x))).astype(np.int64))
     first = vae.to_input(x[spread])
-    encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
     decoder = Half("decoder", vae.model, vae.decode, vae.outside_decoder)
+    if vae.prior_only:
+        codes = vae.prior_codes(first, generator(0, Stream.PRIOR))
+        return Halves(None, Engine.build(decoder, codes, run.memory, backend), tuple(all_sites(decoder, codes)))
+    encoder = Half("encoder", vae.model, lambda rows: posterior_output(vae, rows))
     codes = vae.encode(first).mean
     one = Engine.build(encoder, first, run.memory, backend)
     other = Engine.build(decoder, codes, run.memory, backend)
@@ -258,11 +284,17 @@ def subject_of(
     halves: Halves,
     sources: Tensor,
     run: Run,
+    seed: int = 0,
 ) -> Subject:
-    """Run the model once on the rows."""
-    base = run_baseline(vae, halves, x, readout, run.chunk)
+    """Run the model once on the rows; ``seed`` draws the codes of a model without an encoder."""
     inputs = vae.to_input(x)
-    scale = torch.as_tensor(latent_scales(base.mean, base.log_var))
+    codes = vae.prior_codes(inputs, generator(seed, Stream.PRIOR)) if vae.prior_only else None
+    base = run_baseline(vae, halves, x, readout, run.chunk, codes)
+    blocks = Blocks(vae.latents, vae.code_columns)
+    if vae.prior_only or vae.codes is not None:
+        scale = torch.ones(blocks.columns)
+    else:
+        scale = torch.as_tensor(latent_scales(base.mean, base.log_var))
     return Subject(
         vae=vae,
         x=x,
@@ -274,7 +306,8 @@ def subject_of(
         sources=sources.to(vae.device),
         pool=inputs,
         codes=base.z,
-        scale=torch.where(scale > 0, scale, torch.inf).to(base.z),
+        blocks=blocks,
+        shifts=Shifts(torch.where(scale > 0, scale, torch.inf).to(base.z), blocks, indices=vae.codes is not None),
         run=run,
     )
 

@@ -57,7 +57,7 @@ def _site(
         for units, values in interchange(subject, half, site, chosen):
             effects += _units(setting, resampler, half, units, values)
             tick(int(units[-1]) + 1)
-    engine = subject.halves.encoder if half == "encoder" else subject.halves.decoder
+    engine = subject.encoder if half == "encoder" else subject.halves.decoder
     route = find_route(engine, site)
     return SiteReport(
         name=site.name,

@@ -72,7 +72,7 @@ def plan(
 
 def _path_work(subject: Subject, sites: Sequence[tuple[str, Site]], senders: int) -> float:
     """Multiplications per row and source of level 3, if every unit is patched: half of a half is left on average."""
-    encoder, decoder = subject.halves.encoder.work, subject.halves.decoder.work
+    encoder, decoder = _encoder_work(subject), subject.halves.decoder.work
     total = 0.0
     for half, site in sites:
         if half == "decoder":
@@ -83,8 +83,12 @@ def _path_work(subject: Subject, sites: Sequence[tuple[str, Site]], senders: int
     return total
 
 
+def _encoder_work(subject: Subject) -> int:
+    return 0 if subject.halves.encoder is None else subject.halves.encoder.work
+
+
 def _mediation_work(subject: Subject) -> float:
-    encoder, decoder = subject.halves.encoder.work, subject.halves.decoder.work
+    encoder, decoder = _encoder_work(subject), subject.halves.decoder.work
     return len(subject.groups) * (encoder + (1 + 2 * len(subject.latents)) * decoder)
 
 

@@ -80,12 +80,12 @@ def run_chosen(setting: LevelSetting, latents: Sequence[LatentReport], chosen: C
     Raises:
         UsageError: globs that choose no site.
     """
-    subject = setting.subject
+    subject, no_encoder = setting.subject, setting.subject.vae.prior_only
     sites = chosen_sites(subject, setting.sites) if 3 in chosen.levels else []
     senders = [i for i, latent in enumerate(latents) if latent.active]
     budget = plan(subject, sites, len(senders), chosen.patch_rows, chosen.patch_units, setting.seed)
     inputs = activations = paths = mediation = None
-    if 1 in chosen.levels:
+    if 1 in chosen.levels and not no_encoder:
         with show.phase("moving inputs", _input_steps(setting)) as tick:
             inputs = input_level(setting, tick)
     if sites:
@@ -94,7 +94,7 @@ def run_chosen(setting: LevelSetting, latents: Sequence[LatentReport], chosen: C
             activations = activation_level(setting, patched, tick)
         with show.phase("tracing paths and circuits", path_steps(patched, sites, len(senders))) as tick:
             paths = path_level(setting, patched, senders, budget.units, tick)
-    if 4 in chosen.levels:
+    if 4 in chosen.levels and not no_encoder:
         with show.phase("mediation", len(subject.groups)) as tick:
             mediation = mediation_level(setting, subject.part(budget.treated), tick)
     names = [group.name for group in setting.data.groups]
@@ -106,7 +106,7 @@ def run_chosen(setting: LevelSetting, latents: Sequence[LatentReport], chosen: C
         circuit_map=None
         if inputs is None or activations is None or paths is None
         else circuit_map(inputs, activations, paths, names),
-        statuses=_statuses(chosen.levels, patched=bool(sites)),
+        statuses=_statuses(chosen.levels, no_encoder, patched=bool(sites)),
     )
 
 
@@ -116,13 +116,15 @@ def _input_steps(setting: LevelSetting) -> int:
     return len(features) + len(groups - features)
 
 
-def _statuses(levels: Sequence[Level], *, patched: bool) -> tuple[LevelStatus, ...]:
+def _statuses(levels: Sequence[Level], no_encoder: str, *, patched: bool) -> tuple[LevelStatus, ...]:
     def status(level: Level, name: str) -> LevelStatus:
         if level not in levels:
             return LevelStatus(level=level, name=name, run=False, reason="not asked for (--levels)")
         if level == 3 and not patched:
             reason = "no hidden layer that hooks reach: TorchScript, or layers that are no modules"
             return LevelStatus(level=level, name=name, run=False, reason=reason)
+        if level in {1, 4} and no_encoder:
+            return LevelStatus(level=level, name=name, run=False, reason=no_encoder)
         return LevelStatus(level=level, name=name, run=True, reason=None)
 
     return tuple(status(level, name) for level, name in LEVELS.items())

@@ -15,9 +15,11 @@ from circuitprobe.stats.bootstrap import Resampler, estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from circuitprobe.interventions.subject import Subject
     from circuitprobe.types import FloatArray
 
 MOST_CLASSES = 20
+MOST_PREDICTORS = 2048
 
 
 def usable_classes(target: str, labels: Sequence[str | None]) -> tuple[str, ...]:
@@ -44,11 +46,29 @@ def usable_classes(target: str, labels: Sequence[str | None]) -> tuple[str, ...]
     return classes
 
 
+def predictors(subject: Subject) -> tuple[FloatArray | None, str]:
+    """What a label is told from: mu(x); for a discrete code its indices, one column for each that is in use at a place.
+
+    Returns:
+        Shape (rows, predictors), or None and the reason.
+    """
+    mean, vae = subject.base.mean, subject.vae
+    if vae.prior_only:
+        return None, vae.prior_only
+    if vae.codes is None:
+        return mean, ""
+    used = [np.unique(column) for column in mean.T]
+    width = sum(len(indices) for indices in used)
+    if width > MOST_PREDICTORS:
+        return None, f"the code's indices make {width:,} columns, more than {MOST_PREDICTORS:,}"
+    return np.concatenate([mean[:, [m]] == indices for m, indices in enumerate(used)], axis=1).astype(np.float64), ""
+
+
 def downstream_level(mean: FloatArray, target: str, labels: Sequence[str | None], resampler: Resampler) -> Downstream:
     """How well the label is told from mu(x).
 
     Args:
-        mean: mu, shape (rows, latents).
+        mean: mu, shape (rows, code columns), or what ``predictors`` makes of it.
         target: the label's name.
         labels: one per row; None where it is missing: such rows, and rows of classes with fewer than five, are left out.
         resampler: the bootstrap; the fitted predictions are resampled, not the fits.

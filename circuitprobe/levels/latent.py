@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuitprobe.interventions import LatentRun, perturb
+from circuitprobe.levels.aggregate import activity
+from circuitprobe.levels.measured import Measured, function_of, over_rows
 from circuitprobe.levels.profiles import Profiles
 from circuitprobe.metrics.fgd import completeness, disentanglement, fgc, fgd, fgd_null, group_effects, permutation_p
 from circuitprobe.metrics.modularity import modularity
-from circuitprobe.metrics.posterior import ACTIVE_NATS, kl_to_prior, latent_scales
 from circuitprobe.metrics.specificity import inverse_entropy, model_specificity, specificity
 from circuitprobe.report.model import LatentReport, Scores
 from circuitprobe.stats.bootstrap import estimate
@@ -23,24 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from circuitprobe.levels.setting import LevelSetting, Tick
-    from circuitprobe.types import FloatArray
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A quantity on all rows and on each resample.
-
-    Attributes:
-        value: shape (...).
-        resampled: shape (resamples, ...).
-    """
-
-    value: FloatArray
-    resampled: npt.NDArray[np.floating]
-
-    def at(self, *index: int) -> tuple[float, FloatArray]:
-        """One number with its resamples, for ``estimate``."""
-        return float(self.value[index]), np.asarray(np.moveaxis(self.resampled, 0, -1)[index])
+    from circuitprobe.types import FloatArray, Latent
 
 
 @dataclass(frozen=True)
@@ -74,24 +57,28 @@ def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
         One entry per latent and the model's scores, each number with its bootstrap interval.
     """
     measured = _run(setting, tick)
-    kl, scale, active = _activity(setting)
-    r = _measure(measured.effects, lambda e: group_effects(e, setting.membership, len(setting.data.groups)))
-    return LatentLevel(_latent_reports(setting, measured, kl, scale, active, r), _scores(setting, measured, active, r))
+    known = activity(setting)
+    active = known.active_by(measured.ces.value)
+    r = function_of(measured.effects, lambda e: group_effects(e, setting.membership, len(setting.data.groups)))
+    reports = _latent_reports(setting, measured, known.kl, known.scale, active, r)
+    return LatentLevel(reports, _scores(setting, measured, active, r))
 
 
 def latent_summary(setting: LevelSetting) -> LatentLevel:
     """What is known of the latents without intervening on them: KL, scale, which are active."""
-    kl, scale, active = _activity(setting)
+    known = activity(setting)
+    active = known.active_by(None)
     unknown = Estimate(None, None, None, setting.n)
     return LatentLevel(
         tuple(
             LatentReport(
                 name=name,
                 active=bool(active[i]),
-                kl=estimate(*kl.at(i), setting.n),
-                scale=estimate(*scale.at(i), setting.n),
-                posterior_values=tuple(setting.points[i].tolist()),
-                prior_values=tuple(setting.prior_points[i].tolist()),
+                columns=setting.subject.blocks.latents[i].dims,
+                kl=estimate(*known.kl.at(i), setting.n),
+                scale=estimate(*known.scale.at(i), setting.n),
+                posterior_values=_shown(setting, setting.points, i),
+                prior_values=_shown(setting, setting.prior_points, i),
                 ces=unknown,
                 ces_prior=unknown,
                 on_support_rate=unknown,
@@ -108,28 +95,27 @@ def latent_summary(setting: LevelSetting) -> LatentLevel:
     )
 
 
-def _measure(source: Measured, function: Callable[..., FloatArray], *others: Measured) -> Measured:
-    """A function of quantities, on all rows and on each resample."""
-    return Measured(
-        np.asarray(function(source.value, *(o.value for o in others))),
-        np.asarray(function(source.resampled, *(o.resampled for o in others))),
-    )
+def _shown(setting: LevelSetting, points: FloatArray, latent: int) -> tuple[float, ...]:
+    """One number per k: the mean over the code columns that the latent is made of."""
+    dims = list(setting.subject.blocks.latents[latent].dims)
+    return tuple(points[dims[0]].tolist() if len(dims) == 1 else points[dims].mean(axis=0).tolist())
 
 
 def _run(setting: LevelSetting, tick: Tick) -> _Rows:
     per_latent: list[list[Measured]] = []
     profiles: list[Profiles] = []
-    for i in range(len(setting.points)):
-        run = perturb(setting.subject, i, setting.points[i])
-        prior = perturb(setting.subject, i, setting.prior_points[i], profiles=False)
+    for i, latent in enumerate(setting.subject.blocks.latents):
+        points, prior_points = setting.points[list(latent.dims)], setting.prior_points[list(latent.dims)]
+        run = perturb(setting.subject, i, points)
+        prior = perturb(setting.subject, i, prior_points, profiles=False)
         scalars = [
             run.strength,
             prior.strength,
-            _inside(setting, i, setting.points[i]),
-            _inside(setting, i, setting.prior_points[i]),
+            _inside(setting, latent, points),
+            _inside(setting, latent, prior_points),
         ]
         columns = [run.change, *(column[:, None] for column in scalars)]
-        effects, ces, ces_prior, support, support_prior = _over_rows(setting, columns)
+        effects, ces, ces_prior, support, support_prior = over_rows(setting, columns)
         per_latent.append([effects, ces, ces_prior, support, support_prior])
         layers = _alive(run)
         profiles = profiles or [_room(setting, layer.shape[1]) for layer in layers]
@@ -151,16 +137,7 @@ def _resampled_profile(setting: LevelSetting, layer: FloatArray) -> npt.NDArray[
 
 
 def _room(setting: LevelSetting, units: int) -> Profiles:
-    return Profiles(len(setting.points), setting.resampler.resamples, units, setting.memory)
-
-
-def _over_rows(setting: LevelSetting, parts: list[FloatArray]) -> list[Measured]:
-    """Means over rows of arrays (rows, columns), on all rows and on each resample; the resamples are drawn once."""
-    joined = np.concatenate(parts, axis=1)
-    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-    values = np.split(joined.mean(axis=0), ends)
-    resampled = np.split(setting.resampler.means(joined), ends, axis=1)
-    return [Measured(value, sample) for value, sample in zip(values, resampled, strict=True)]
+    return Profiles(len(setting.latent_names), setting.resampler.resamples, units, setting.memory)
 
 
 def _stack(parts: list[Measured]) -> Measured:
@@ -172,26 +149,12 @@ def _alive(run: LatentRun) -> list[FloatArray]:
     return [part if np.isfinite(part[0]).all() else part[:, np.isfinite(part[0])] for part in run.profile]
 
 
-def _inside(setting: LevelSetting, latent: int, points: FloatArray) -> FloatArray:
-    """Share of a row's intervened codes that are on the support, shape (rows,)."""
+def _inside(setting: LevelSetting, latent: Latent, points: FloatArray) -> FloatArray:
+    """Share of a row's intervened codes that are on the support, shape (rows,), from values (members, K)."""
     share = np.zeros(setting.n)
-    for value in points:
-        codes = setting.base.mean.copy()
-        codes[:, latent] = value
-        share += setting.support.contains(codes)
-    return share / len(points)
-
-
-def _activity(setting: LevelSetting) -> tuple[Measured, Measured, npt.NDArray[np.bool_]]:
-    """KL and scale of every latent, and which are active."""
-    mean, log_var = setting.base.mean, setting.base.log_var
-    variance = np.zeros_like(mean) if log_var is None else np.exp(log_var)
-    kl, *moments = _over_rows(setting, [kl_to_prior(mean, log_var), mean, mean**2, variance])
-    first, second, within = (moment.resampled for moment in moments)
-    scale_resampled = np.sqrt(np.maximum(second - first**2 + within, 0.0))
-    scale = Measured(latent_scales(mean, log_var), scale_resampled)
-    active = kl.value > ACTIVE_NATS if log_var is not None else np.ptp(mean, axis=0) > 0
-    return kl, scale, active
+    for values in points.T:
+        share += setting.support.inside(list(latent.dims), values)
+    return share / points.shape[1]
 
 
 def _latent_reports(
@@ -204,9 +167,9 @@ def _latent_reports(
         "ces_prior": measured.ces_prior,
         "on_support_rate": measured.support,
         "on_support_rate_prior": measured.support_prior,
-        "specificity": _measure(measured.effects, specificity),
-        "inverse_entropy": _measure(measured.effects, inverse_entropy),
-        "disentanglement": _measure(r, disentanglement),
+        "specificity": function_of(measured.effects, specificity),
+        "inverse_entropy": function_of(measured.effects, inverse_entropy),
+        "disentanglement": function_of(r, disentanglement),
     }
 
     def matrix_row(source: Measured, i: int, names: list[str]) -> dict[str, Estimate]:
@@ -218,8 +181,9 @@ def _latent_reports(
         LatentReport(
             name=name,
             active=bool(active[i]),
-            posterior_values=tuple(setting.points[i].tolist()),
-            prior_values=tuple(setting.prior_points[i].tolist()),
+            columns=setting.subject.blocks.latents[i].dims,
+            posterior_values=_shown(setting, setting.points, i),
+            prior_values=_shown(setting, setting.prior_points, i),
             effects=matrix_row(measured.effects, i, features),
             group_effects=matrix_row(r, i, groups),
             **{key: estimate(*source.at(i), setting.n) for key, source in per_latent.items()},
@@ -243,7 +207,9 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
 
     ces, ces_prior = overall(measured.ces), overall(measured.ces_prior)
     weighted = {
-        name: _measure(_measure(measured.effects, function), lambda s, c: model_specificity(s, c, active), measured.ces)
+        name: function_of(
+            function_of(measured.effects, function), lambda s, c: model_specificity(s, c, active), measured.ces
+        )
         for name, function in (("specificity", specificity), ("inverse_entropy", inverse_entropy))
     }
     single = {
@@ -255,7 +221,7 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
         "on_support_rate_prior": overall(measured.support_prior),
         **weighted,
     }
-    by_group = _measure(r, completeness)
+    by_group = function_of(r, completeness)
     by_layer = {
         site.name: _modularity(n, [part], active)
         for site, part in zip(setting.base.sites, measured.profiles, strict=True)
@@ -271,10 +237,10 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
         on_support_rate_prior=estimates["on_support_rate_prior"],
         specificity=estimates["specificity"],
         inverse_entropy=estimates["inverse_entropy"],
-        fgd=estimate(*_measure(r, fgd).at(), n, null=chance),
-        fgd_adjusted=estimate(*_measure(_measure(r, fgd), lambda v: _above_chance(v, chance)).at(), n),
+        fgd=estimate(*function_of(r, fgd).at(), n, null=chance),
+        fgd_adjusted=estimate(*function_of(function_of(r, fgd), lambda v: _above_chance(v, chance)).at(), n),
         fgd_p=p,
-        fgc=estimate(*_measure(r, fgc).at(), n),
+        fgc=estimate(*function_of(r, fgc).at(), n),
         completeness={group.name: estimate(*by_group.at(g), n) for g, group in enumerate(setting.data.groups)},
         modularity=_modularity(n, list(measured.profiles), active),
         modularity_by_layer=by_layer,

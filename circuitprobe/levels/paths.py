@@ -48,7 +48,9 @@ def path_level(
         tick: called once per sender and layer.
     """
     decoder, found = _side(setting, subject, "decoder", senders, most_units, tick)
-    encoder, _ = _side(setting, subject, "encoder", range(len(subject.groups)), most_units, tick)
+    encoder: tuple[SenderReport, ...] = ()
+    if not subject.vae.prior_only:
+        encoder, _ = _side(setting, subject, "encoder", range(len(subject.groups)), most_units, tick)
     overlaps = _overlaps(found)
     return PathLevel(
         rows=subject.n,

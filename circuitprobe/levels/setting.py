@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from circuitprobe.interventions import Baseline, latent_values, prior_values
+from circuitprobe.interventions import Baseline, latent_values
 from circuitprobe.interventions.baseline import to_numpy
 from circuitprobe.interventions.sources import SOURCES, source_rows
 from circuitprobe.interventions.subject import Run, Subject, subject_of, tried_out
-from circuitprobe.metrics.support import Support
+from circuitprobe.metrics.support import IndexRegion, PriorRegion, Region, posterior_region
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
 from circuitprobe.stats.bootstrap import Resampler
@@ -41,7 +41,7 @@ class Draws:
         seed: of everything else that is drawn.
         permutations: of the FGD null.
         n_values: K.
-        values: intervention values (latents, K) instead of the posterior-calibrated ones, or None.
+        values: intervention values, (latents, K) or (code columns, K), instead of the posterior-calibrated ones, or None.
         sources: R, or source rows of shape (R, rows).
         run: how interventions are run.
         sites: globs that choose the sites of level 3, or None.
@@ -68,14 +68,14 @@ class LevelSetting:
         resampler: the bootstrap.
         seed: of everything else that is drawn.
         permutations: of the FGD null.
-        points: v_ik, shape (latents, K).
-        prior_points: the prior-scale values, shape (latents, K).
+        points: v_ik of every code column, shape (code columns, K).
+        prior_points: the prior-scale values, same shape.
         sites: globs that choose the sites of level 3, or None.
     """
 
     subject: Subject
     data: AuditData
-    support: Support
+    support: Region
     resampler: Resampler
     seed: int
     permutations: int
@@ -94,12 +94,12 @@ class LevelSetting:
         readout = Readout.build(data.features, feature_std(data.x, data.features), vae.device, vae.dtype)
         halves = tried_out(vae, data.x, draws.run, backend)
         sources = torch.as_tensor(source_rows(draws.sources, len(data.x), draws.seed))
-        subject = subject_of(vae, data.x, readout, data.groups, halves, sources, draws.run)
-        base = subject.base
-        points = latent_values("posterior" if draws.values is None else draws.values, base, draws.n_values)
-        prior = prior_values(len(points), points.shape[1])
-        support = Support.of(base.mean, base.log_var)
-        return cls(subject, data, support, draws.resampler, draws.seed, draws.permutations, points, prior, draws.sites)
+        subject = subject_of(vae, data.x, readout, data.groups, halves, sources, draws.run, draws.seed)
+        points = latent_values("posterior" if draws.values is None else draws.values, subject, draws.n_values)
+        prior = latent_values("prior", subject, points.shape[1])
+        return cls(
+            subject, data, _region(subject), draws.resampler, draws.seed, draws.permutations, points, prior, draws.sites
+        )
 
     @property
     def base(self) -> Baseline:
@@ -118,8 +118,8 @@ class LevelSetting:
 
     @property
     def latent_names(self) -> tuple[str, ...]:
-        """z0, z1, ..."""
-        return tuple(f"z{i}" for i in range(self.base.mean.shape[1]))
+        """Of all latents, in order."""
+        return self.subject.latents
 
     @property
     def membership(self) -> IntArray:
@@ -136,7 +136,7 @@ class LevelSetting:
     @property
     def unscaled(self) -> npt.NDArray[np.bool_]:
         """Latents that never vary, so that no shift can be counted in their scale, shape (latents,)."""
-        return ~np.isfinite(to_numpy(self.subject.scale))
+        return np.asarray(to_numpy(self.subject.shifts.scaled) == 0)
 
     @property
     def memory(self) -> int:
@@ -146,3 +146,11 @@ class LevelSetting:
     def resampler_for(self, rows: int) -> Resampler:
         """The bootstrap for a level that runs on fewer rows."""
         return self.resampler if rows == self.resampler.n else replace(self.resampler, n=rows)
+
+
+def _region(subject: Subject) -> Region:
+    """Where codes lie."""
+    mean, log_var = subject.base.mean, subject.base.log_var
+    if subject.vae.codes is not None:
+        return IndexRegion(mean)
+    return PriorRegion(mean) if subject.vae.prior_only else posterior_region(mean, log_var)

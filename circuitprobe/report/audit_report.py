@@ -21,6 +21,7 @@ from circuitprobe.report.model import (
     LatentReport,
     LevelStatus,
     ModelReport,
+    NotRun,
     Reconstruction,
     Scores,
     Settings,
@@ -57,7 +58,10 @@ class AuditReport(_Model):
     verdict: tuple[str, ...] = Field(description="what a reader should know first, in sentences")
     warnings: tuple[AuditWarning, ...]
     levels: tuple[LevelStatus, ...]
-    reconstruction: Reconstruction
+    not_run: tuple[NotRun, ...] = Field(
+        default=(), description="parts beside whole levels that could not be run, and why"
+    )
+    reconstruction: Reconstruction | None = Field(description="null for a model without an encoder")
     latents: tuple[LatentReport, ...]
     scores: Scores | None = Field(description="null where level 2 was not asked for")
     inputs: InputLevel | None = Field(default=None, description="level 1")

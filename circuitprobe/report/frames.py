@@ -65,13 +65,21 @@ def _scores(report: AuditReport) -> pd.DataFrame:
 
     if report.scores is None:
         raise _not_run(report, "scores", 2)
-    entries = _estimates(report.scores) | {"mse": report.reconstruction.mse}
+    entries = _estimates(report.scores)
+    if report.reconstruction is not None:
+        entries |= {"mse": report.reconstruction.mse}
     return pd.DataFrame([_row(name, e) for name, e in entries.items()]).set_index("metric")
 
 
 def _reconstruction(report: AuditReport) -> pd.DataFrame:
     import pandas as pd
 
+    if report.reconstruction is None:
+        raise UsageError(
+            f"to_frame('reconstruction'): {report.model.prior_only or 'it was not measured'}",
+            expected="the audit of a model with an encoder",
+            fix='another table, such as report.to_frame("effects")',
+        )
     entries = ordered(report.reconstruction.features, feature_names(report))
     rows = [{"feature": name, **flat(entry)} for name, entry in entries.items()]
     return pd.DataFrame(rows).set_index("feature")

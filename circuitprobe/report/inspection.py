@@ -91,6 +91,11 @@ class Inspection:
         globs: that chose the sites; None: the defaults.
         sites: every tensor that a leaf module of encoder or decoder returns, in execution order.
         scripted: the model is TorchScript, whose modules run no hooks, so that there are no sites.
+        prior_only: why there is no encoder, "" where there is one.
+        code_columns: columns of the flat code without the condition; d where every latent is one column.
+        code_shape: shape of one code; () for a flat one.
+        codes: size of the codebook of a discrete code.
+        condition_width: last dimensions of a row, given to both halves.
     """
 
     source: str
@@ -113,6 +118,11 @@ class Inspection:
     globs: tuple[str, ...] | None
     sites: tuple[InspectedSite, ...]
     scripted: bool
+    prior_only: str = ""
+    code_columns: int | None = None
+    code_shape: tuple[int, ...] = ()
+    codes: int | None = None
+    condition_width: int = 0
 
     def to_frame(self, table: Literal["sites", "features"] = "sites") -> pd.DataFrame:
         """Sites or features as a table, one row each.

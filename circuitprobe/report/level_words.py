@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from circuitprobe.report.model import AuditWarning
-from circuitprobe.report.words import counted, percent, short
+from circuitprobe.report.words import counted, joined, percent, plain, short
 
 if TYPE_CHECKING:
     from circuitprobe.report.levels import CircuitReport, MediationEntry, MediationLevel, PathLevel, SenderReport
-    from circuitprobe.report.model import LatentReport
+    from circuitprobe.report.model import LatentReport, LevelStatus, ModelReport, NotRun
 
 SIGNIFICANT = 0.05
 MOST = 0.5
@@ -111,3 +111,19 @@ def batch_warnings(independent: bool) -> tuple[AuditWarning, ...]:
         "and other rows would give other figures"
     )
     return (AuditWarning(code="rows_depend", message=message),)
+
+
+def not_run_warnings(
+    parts: Sequence[NotRun], levels: Sequence[LevelStatus], model: ModelReport
+) -> tuple[AuditWarning, ...]:
+    """What could not be measured, all parts that share a reason in one sentence."""
+    by_reason: dict[str, list[str]] = {}
+    for level in levels:
+        if not level.run and level.reason is not None and level.reason == model.prior_only:
+            by_reason.setdefault(level.reason, []).append(f"level {level.level} ({level.name})")
+    for entry in parts:
+        by_reason.setdefault(entry.reason, []).append(entry.part)
+    return tuple(
+        AuditWarning(code="not_run", message=f"not run: {joined(names)}, because {plain(reason)}")
+        for reason, names in by_reason.items()
+    )

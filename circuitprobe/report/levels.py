@@ -15,8 +15,13 @@ Half = Literal["encoder", "decoder"]
 class InputRow(_Model):
     """METHOD.md section 1 for one feature or feature group."""
 
-    shift: dict[str, Estimate] = Field(description="mean |mu_i(do) - mu_i(x)| / s_i per latent")
-    info: dict[str, Estimate] = Field(description="mean KL( q(z_i|do) || q(z_i|x) ) per latent, nats")
+    shift: dict[str, Estimate] = Field(
+        description="mean |mu_i(do) - mu_i(x)| / s_i per latent, mean over its columns; for a discrete code the "
+        "share of indices that change"
+    )
+    info: dict[str, Estimate] = Field(
+        description="mean KL( q(z_i|do) || q(z_i|x) ) per latent, nats, summed over its columns; null without a variance"
+    )
 
 
 class InputLevel(_Model):
@@ -32,7 +37,9 @@ class UnitReport(_Model):
     unit: int = Field(description="number on the site's unit axis")
     effect: Estimate = Field(description="mean E at the decoder's output")
     group_effects: dict[str, Estimate] = Field(description="mean delta_f over the features of each group")
-    shift: dict[str, Estimate] | None = Field(description="mean |d mu_i| / s_i per latent; encoder units only")
+    shift: dict[str, Estimate] | None = Field(
+        description="mean |d mu_i| / s_i per latent, as in level 1; encoder units only"
+    )
 
 
 class SiteReport(_Model):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, Scaling
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -27,6 +27,20 @@ class ModelReport(_Model):
     source: str = Field(description="file name, or class name of a module handed over in Python")
     class_name: str
     latents: int = Field(description="d, number of latents")
+    code_columns: int | None = Field(
+        default=None, description="columns of the flat code without the condition; d where every latent is one column"
+    )
+    code_shape: tuple[int, ...] = Field(default=(), description="shape of one code; empty for a flat one")
+    codes: int | None = Field(
+        default=None, description="size of the codebook of a discrete code; null for a continuous one"
+    )
+    condition_width: int = Field(
+        default=0, description="last dimensions of a row, given to both halves; no intervention touches them"
+    )
+    prior_only: str | None = Field(
+        default=None,
+        description="why the model has no encoder, so that codes were drawn from N(0, I); null where it has one",
+    )
     input_width: int = Field(description="number of model dimensions")
     parameters: int
     dtype: str
@@ -85,7 +99,8 @@ class EncodingTried(_Model):
     scaling: Scaling
     layout: str
     mse: float | None = Field(
-        description="reconstruction MSE over that of the column means; null where it is not finite"
+        description="reconstruction MSE over that of the column means; without an encoder the mean over features of delta_f^2 "
+        "between the mean of decoded draws and the mean row; null where it is not finite"
     )
     chosen: bool
 
@@ -128,11 +143,25 @@ class LatentReport(_Model):
     """METHOD.md section 2 for one latent."""
 
     name: str
-    active: bool = Field(description="KL above 0.01 nats")
-    kl: Estimate = Field(description="mean over rows of KL(q(z_i|x) || N(0,1)), nats")
-    scale: Estimate = Field(description="s_i: standard deviation of the aggregate posterior")
-    posterior_values: tuple[float, ...] = Field(description="v_ik, posterior-calibrated or given by the caller")
-    prior_values: tuple[float, ...]
+    columns: tuple[int, ...] = Field(
+        default=(), description="columns of the flat code that it is made of, moved together"
+    )
+    active: bool = Field(
+        description="KL above 0.01 nats; without a variance: mu, or the index, is not the same in every row; without an encoder: "
+        "CES above 0"
+    )
+    kl: Estimate = Field(
+        description="mean over rows of KL(q(z_i|x) || N(0,1)), nats, summed over its columns; null for a discrete code and without "
+        "an encoder"
+    )
+    scale: Estimate = Field(
+        description="s_i: standard deviation of the aggregate posterior, root mean square over its columns; 1 for a discrete code "
+        "and without an encoder"
+    )
+    posterior_values: tuple[float, ...] = Field(
+        description="v_ik, posterior-calibrated or given by the caller; of a latent of several columns the mean over them"
+    )
+    prior_values: tuple[float, ...] = Field(description="likewise; for a discrete code indices from the whole codebook")
     ces: Estimate
     ces_prior: Estimate
     on_support_rate: Estimate
@@ -188,6 +217,13 @@ class LevelStatus(_Model):
     name: str
     run: bool
     reason: str | None
+
+
+class NotRun(_Model):
+    """A part of an audit that was left out although nobody asked for that."""
+
+    part: str
+    reason: str
 
 
 class AuditWarning(_Model):

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from circuitprobe.report.code_words import code_words
 from circuitprobe.report.heat import heat_strip
 from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, estimate_text, hanging, plain_table, section
 from circuitprobe.report.order import group_names, ordered
@@ -19,6 +20,7 @@ from circuitprobe.report.words import drives, interval, measured, number, percen
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
+    from circuitprobe.report.model import Reconstruction
     from circuitprobe.types import Estimate
 
 _SCORES = (
@@ -65,7 +67,8 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
         yield from section(title, tree)
     for title, body in level_sections(report, width, unicode=unicode):
         yield from section(title, body)
-    yield from section("Reconstruction", _reconstruction(report, width, unicode=unicode))
+    if report.reconstruction is not None:
+        yield from section("Reconstruction", _reconstruction(report, report.reconstruction, width, unicode=unicode))
     yield from section("What was audited", _facts(report))
 
 
@@ -111,9 +114,10 @@ def _title(report: AuditReport) -> Text:
 
 
 def _verdict(report: AuditReport, *, unicode: bool) -> Iterator[RenderableType]:
+    known = report.reconstruction
+    first = "bold" if known is None else "bold green" if known.reconstructs else "bold red"
     for position, line in enumerate(report.verdict):
-        style = ("bold green" if report.reconstruction.reconstructs else "bold red") if position == 0 else ""
-        yield hanging(bullet(unicode=unicode), line, style)
+        yield hanging(bullet(unicode=unicode), line, first if position == 0 else "")
 
 
 def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
@@ -132,8 +136,12 @@ def _scores(report: AuditReport, width: int, *, unicode: bool) -> Table:
             "" if own.null is None else number(own.null),
             number(twin),
         ]
+        codebook = name == "ces_prior" and report.model.codes is not None
+        told = "with indices from the whole codebook instead" if codebook else meaning
         p = f", p = {number(fgd_p)}" if name == "fgd_adjusted" and fgd_p is not None else ""
-        add_row(table, *row, *([Text(meaning + p, style="dim")] if wide else []))
+        add_row(table, *row, *([Text(told + p, style="dim")] if wide else []))
+    if report.reconstruction is None:
+        return table
     mse = report.reconstruction.mse
     twin_mse = report.twin.mse.value if report.twin.mse else None
     lower = [Text("reconstruction error; lower is better", style="dim")] if wide else []
@@ -166,12 +174,12 @@ def _latents(report: AuditReport, width: int, *, unicode: bool) -> Table:
     return table
 
 
-def _reconstruction(report: AuditReport, width: int, *, unicode: bool) -> Table:
+def _reconstruction(report: AuditReport, found: Reconstruction, width: int, *, unicode: bool) -> Table:
     table = plain_table(
         [("", False), ("R² or accuracy" if unicode else "R2 or accuracy", True), ("chance", True), ("kind", False)]
     )
     for feature in report.data.features:
-        entry = report.reconstruction.features[feature.name]
+        entry = found.features[feature.name]
         own = entry.r2 or entry.accuracy
         chance = 0.0 if entry.r2 is not None else own.null if own is not None else None
         weak = own is not None and own.value is not None and chance is not None and own.value <= chance
@@ -191,11 +199,15 @@ def _facts(report: AuditReport) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
+    encode = "no encoder" if model.prior_only is not None else f"{model.encode} -> {model.posterior}"
     add_row(
         grid,
         "model",
-        f"{model.encode} -> {model.posterior}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
+        f"{encode}, {model.decode}; {model.parameters:,} weights, {model.dtype}",
     )
+    code = code_words(model)
+    if code:
+        add_row(grid, "code", code)
     if data.scaling is not None:
         best = next((entry for entry in data.encodings_tried if entry.chosen), None)
         by_place = "columns matched by place, as the model does not name them; "
@@ -210,9 +222,12 @@ def _facts(report: AuditReport) -> Table:
     skipped: dict[str | None, list[str]] = {}
     for level in report.levels:
         if not level.run:
-            skipped.setdefault(level.reason, []).append(f"{level.level} {level.name}")
+            names = skipped.setdefault(level.reason, [])
+            names.append(f"{'' if names else 'level '}{level.level} {level.name}")
+    for left in report.not_run:
+        skipped.setdefault(left.reason, []).append(left.part)
     if skipped:
-        why = [f"level {', '.join(names)}" + (f" ({reason})" if reason else "") for reason, names in skipped.items()]
+        why = [", ".join(names) + (f" ({reason})" if reason else "") for reason, names in skipped.items()]
         add_row(grid, "not run", "; ".join(why))
     add_row(grid, "intervals", f"{report.settings.interval}, {report.settings.resamples:,} resamples")
     return grid

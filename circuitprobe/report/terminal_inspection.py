@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from circuitprobe.report.code_words import code_words
 from circuitprobe.report.layout import NARROW, add_row, dim, plain_table, section
 from circuitprobe.report.words import counted, number, plain, short
 from circuitprobe.types import Link
@@ -69,6 +70,9 @@ def _model(found: Inspection) -> Table:
     for place, line in enumerate(found.evidence):
         add_row(grid, "seen" if place == 0 else "", line)
     add_row(grid, "latents", f"{found.latents:,}")
+    code = code_words(found)
+    if code:
+        add_row(grid, "code", code)
     add_row(grid, "model dimensions", f"{found.input_width:,}")
     add_row(grid, "weights", f"{found.parameters:,}, {found.dtype}")
     add_row(grid, "run on", found.rows_from)
@@ -82,9 +86,10 @@ def _data(found: Inspection, data: DataReport) -> Table:
     if found.layout is not None:
         add_row(grid, "layout", found.layout)
     # rivals with their error, so that a near tie shows
+    unit = " squared from the mean row" if found.prior_only else " of the column means' MSE"
     tried = sorted((entry for entry in data.encodings_tried if entry.mse is not None), key=lambda entry: entry.mse or 0)
     for place, entry in enumerate(tried[:MOST_TRIED]):
-        mse = f"{entry.scaling.value}, {entry.layout}: {number(entry.mse)} of the column means' MSE"
+        mse = f"{entry.scaling.value}, {entry.layout}: {number(entry.mse)}{unit}"
         head = f"best of {len(data.encodings_tried)} tried" if place == 0 else ""
         add_row(grid, head, mse + (" (taken)" if entry.chosen else ""))
     if data.target is not None:

@@ -50,7 +50,7 @@ def level_sections(report: AuditReport, width: int, *, unicode: bool = True) -> 
     if report.inputs is not None:
         inputs = inputs_body(report, report.inputs, width, unicode=unicode)
         if inputs is not None:
-            yield "Level 1: how far each feature group moves each latent (standard deviations of the latent)", inputs
+            yield f"Level 1: how far each feature group moves each latent ({_unit_of_shifts(report)})", inputs
     if report.activations is not None:
         sites = sites_body(report.activations, width, unicode=unicode)
         yield "Level 3, units: what changes in the output when one unit takes its value from another row", sites
@@ -63,6 +63,10 @@ def level_sections(report: AuditReport, width: int, *, unicode: bool = True) -> 
         yield "Level 4: how much of what one feature group does to another passes through a latent", mediations
 
 
+def _unit_of_shifts(report: AuditReport) -> str:
+    return "standard deviations of the latent" if report.model.codes is None else "share of indices that change"
+
+
 def inputs_body(report: AuditReport, level: InputLevel, width: int, *, unicode: bool) -> RenderableType | None:
     """Groups x latents as a heat strip, and the features that tell each latent most; None where no latent is active."""
     strip = input_strip(report, width, unicode=unicode)
@@ -71,7 +75,8 @@ def inputs_body(report: AuditReport, level: InputLevel, width: int, *, unicode: 
     live = [latent.name for latent in by_strength(report.latents)]
     features = ordered(level.features, feature_names(report))
     told = any(e is not None and e.value is not None for row in features.values() for e in map(row.info.get, live))
-    header = "most information from (nats)" if told else "moved most by (standard deviations)"
+    unit = "standard deviations" if report.model.codes is None else _unit_of_shifts(report)
+    header = "most information from (nats)" if told else f"moved most by ({unit})"
     table = plain_table([("", False), (header, False)])
     for latent in live[:MOST_LATENTS]:
         per_feature = {name: (row.info if told else row.shift).get(latent) for name, row in features.items()}

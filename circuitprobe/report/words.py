@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from circuitprobe.report.code_words import code_warnings
 from circuitprobe.report.model import AuditWarning
 
 if TYPE_CHECKING:
-    from circuitprobe.report.model import DataReport, LatentReport, ModelReport, Reconstruction, Scores, Twin
+    from circuitprobe.report.model import (
+        DataReport,
+        LatentReport,
+        ModelReport,
+        Reconstruction,
+        Scores,
+        Twin,
+    )
     from circuitprobe.types import Estimate
 
 ROUNDING = 1e-9
@@ -102,21 +110,27 @@ def drive_sentence(latent: LatentReport) -> str:
     return f"{latent.name} moves many columns at once, most {most} ({strength})."
 
 
-def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores | None) -> tuple[str, ...]:
+def verdict(
+    reconstruction: Reconstruction | None,
+    latents: Sequence[LatentReport],
+    scores: Scores | None,
+    model: ModelReport | None = None,
+) -> tuple[str, ...]:
     """The report's first lines: does it reconstruct, how many latents are alive, what does each drive.
 
     Sentences on levels 3 and 4 are ``level_words.level_sentences``.
+
+    Args:
+        reconstruction: None for a model without an encoder.
+        latents: all of them.
+        scores: of level 2, None where it was not run.
+        model: what was audited; None: an encoder with a continuous code.
     """
-    mse = reconstruction.mse
-    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
-    if reconstruction.reconstructs and mse.value is not None and mse.null:
-        lines = [f"The model reconstructs: {against}, {1 - mse.value / mse.null:.0%} less."]
-    else:
-        lines = [f"The model does NOT reconstruct: {against}. Its other scores say little about the data."]
+    lines = [_reconstruction_sentence(reconstruction, model)]
     live = sorted((x for x in latents if x.active), key=lambda x: -(x.ces.value or 0.0))
     dead = [x.name for x in latents if not x.active]
     if not live:
-        lines.append(f"None of its {len(latents)} latents is active: the posterior has collapsed to the prior.")
+        lines.append(f"None of its {len(latents)} latents is active: {_why_inactive(model)}.")
     else:
         rest = f"; {joined(dead)} carr{'ies' if len(dead) == 1 else 'y'} nothing" if dead else ""
         lines.append(f"{len(live)} of {len(latents)} latents {'is' if len(live) == 1 else 'are'} active{rest}.")
@@ -126,32 +140,60 @@ def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], sco
         weaker = [latent.name for latent in known[MOST_SENTENCES:]]
         lines.append(f"{joined(weaker)} {'is' if len(weaker) == 1 else 'are'} weaker; the table below has them.")
     if live and scores is not None:
-        lines += _overstatement(scores)
+        lines += _overstatement(scores, model)
     return tuple(lines)
 
 
-def _overstatement(scores: Scores) -> list[str]:
+def _reconstruction_sentence(reconstruction: Reconstruction | None, model: ModelReport | None) -> str:
+    if reconstruction is None:
+        why = f" ({model.prior_only})" if model is not None and model.prior_only else ""
+        return (
+            f"The model has no encoder{why}: codes were drawn from N(0, I), and neither reconstruction nor what rows do to "
+            "latents was measured."
+        )
+    mse = reconstruction.mse
+    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
+    if reconstruction.reconstructs and mse.value is not None and mse.null:
+        return f"The model reconstructs: {against}, {1 - mse.value / mse.null:.0%} less."
+    return f"The model does NOT reconstruct: {against}. Its other scores say little about the data."
+
+
+def _why_inactive(model: ModelReport | None) -> str:
+    """What it means that no latent is active."""
+    if model is not None and model.prior_only is not None:
+        return "no output changes when they are set to other values"
+    if model is not None and model.codes is not None:
+        return "each of them uses one index of the codebook only"
+    return "the posterior has collapsed to the prior"
+
+
+def _overstatement(scores: Scores, model: ModelReport | None) -> list[str]:
     """What interventions on the prior's scale would have shown instead."""
     ratio, known = scores.calibration_ratio.value, scores.on_support_rate_prior.value
     if ratio is None or known is None or ratio <= OVERSTATED:
         return []
+    what, where = "Interventions from -3 to 3", "where the model's own codes lie"
+    if model is not None and model.codes is not None:
+        what, where = "Indices from the whole codebook", "in use at their place"
+    elif model is not None and model.prior_only is not None:
+        where = "where 99 % of the prior's lie"
     return [
-        f"Interventions from -3 to 3 would have shown {number(ratio, 2)} times these effects, with {known:.0%} of their codes "
-        f"where the model's own codes lie ({percent(scores.on_support_rate)} here)."
+        f"{what} would have shown {number(ratio, 2)} times these effects, with {known:.0%} of their codes "
+        f"{where} ({percent(scores.on_support_rate)} here)."
     ]
 
 
 def audit_warnings(
     model: ModelReport,
     data: DataReport,
-    reconstruction: Reconstruction,
+    reconstruction: Reconstruction | None,
     latents: Sequence[LatentReport],
     scores: Scores | None,
     twin: Twin,
 ) -> tuple[AuditWarning, ...]:
     """Everything that a reader must know before trusting a figure, the gravest first."""
     found: list[tuple[str, str]] = []
-    if not reconstruction.reconstructs:
+    if reconstruction is not None and not reconstruction.reconstructs:
         found.append(
             (
                 "not_reconstructing",
@@ -159,20 +201,15 @@ def audit_warnings(
             )
         )
     if not any(latent.active for latent in latents):
-        found.append(
-            ("collapsed_posterior", "no latent has KL above 0.01 nats: scores over active latents are undefined")
-        )
-    if all(latent.kl.value is None for latent in latents):
-        found.append(
-            (
-                "no_variance",
-                "the encoder states no variance: KL is undefined, every latent that varies counts as active",
-            )
-        )
+        seen = "no latent has KL above 0.01 nats"
+        if model.prior_only is not None or model.codes is not None:
+            seen = "no latent is active"
+        found.append(("collapsed_posterior", f"{seen}: scores over active latents are undefined"))
+    found += code_warnings(model, latents)
     if data.rows_audited < FEW_ROWS:
         found.append(("few_rows", f"only {data.rows_audited} rows were audited: intervals from so few are too narrow"))
     found += _below_chance_warnings(data, reconstruction)
-    found += _encoding_warnings(data)
+    found += _encoding_warnings(model, data)
     found += _twin_warnings(scores, twin)
     if scores is not None and not scores.modularity_by_layer:
         found.append(("no_hidden_layer", _no_hidden_layer(model)))
@@ -192,8 +229,10 @@ def audit_warnings(
     return tuple(AuditWarning(code=code, message=message) for code, message in found)
 
 
-def _below_chance_warnings(data: DataReport, reconstruction: Reconstruction) -> list[tuple[str, str]]:
+def _below_chance_warnings(data: DataReport, reconstruction: Reconstruction | None) -> list[tuple[str, str]]:
     """Columns that come back worse than by chance: a model does not do that unless it knew them in another coding."""
+    if reconstruction is None:
+        return []
     suspects = []
     for name, entry in reconstruction.features.items():
         shown = entry.r2 or entry.accuracy
@@ -231,7 +270,7 @@ def _no_hidden_layer(model: ModelReport) -> str:
     )
 
 
-def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
+def _encoding_warnings(model: ModelReport, data: DataReport) -> list[tuple[str, str]]:
     tried = [entry for entry in data.encodings_tried if entry.mse is not None]
     chosen = next((entry for entry in tried if entry.chosen), None)
     if chosen is None or chosen.mse is None:
@@ -242,12 +281,14 @@ def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
     if not rivals:
         return []
     rival = min(rivals, key=lambda entry: entry.mse or 0.0)
+    by, unit = "reconstructs almost as well", " of the column means' MSE"
+    if model.prior_only is not None:
+        by, unit = "fits the mean of decoded draws almost as well", " squared from the mean row"
     return [
         (
             "ambiguous_encoding",
-            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, "
-            f"{rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
-            f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; a schema file decides it",
+            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, {rival.scaling.value} ({rival.layout}) {by}: "
+            f"{number(chosen.mse)} and {number(rival.mse)}{unit}; a schema file decides it",
         )
     ]
 

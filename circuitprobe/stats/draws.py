@@ -21,6 +21,7 @@ class Stream(IntEnum):
     MEDIATION = 5
     DIRECTIONS = 6
     PATCHED = 7
+    PRIOR = 8
 
 
 def derangements(rows: int, count: int, seed: int) -> IntArray:

@@ -54,3 +54,50 @@ def test_a_layer_of_4096_units() -> None:
     assert units == measured == 4096
     assert listed > 2000
     assert grown < memory, f"grew by {grown / 2**20:.0f} MiB"
+
+
+MAPS = """
+import resource
+import numpy as np, torch
+from torch import nn
+import circuitprobe as cp
+from circuitprobe.types import Decode, Feature, FeatureKind
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+
+class Maps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+        self.dec = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+    def encode(self, x):
+        return self.enc(x).chunk(2, 1)
+    def decode(self, z):
+        return self.dec(z)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+halves = [tuple(range(512)), tuple(range(512, 1024))]
+features = [Feature(f"half{i}", FeatureKind.PIXEL, dims, Decode(dims)) for i, dims in enumerate(halves)]
+model, x = Maps(), torch.rand(1024, 1, 32, 32)
+given = dict(features=features, values=np.linspace(-1, 1, 8)[None].repeat(4, 0), patch_rows=8, twin=False)
+cp.audit(model, x[:40], resamples=10, permutations=10, **given)
+before = peak()
+report = cp.audit(model, x, memory=MEMORY, **given)
+print(peak() - before, report.model.code_columns, len(report.latents), len(report.not_run), report.latents[0].kl.value)
+"""
+
+
+@pytest.mark.slow
+def test_a_code_of_4096_columns() -> None:
+    """1,024 rows: mean and log-variance take 64 MiB in double precision, a covariance of the columns would take 128 MiB."""
+    memory = 512 * 2**20
+    script = MAPS.replace("MEMORY", str(memory))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    grown, columns, latents, left, kl = map(float, done.stdout.split())
+    assert (columns, latents, left) == (4096, 4, 1)
+    assert kl > 1
+    assert grown < memory, f"grew by {grown / 2**20:.0f} MiB"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from circuitprobe.errors import ModelError
 from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
 
 OutputKind = Literal["auto", "probabilities", "logits"]
 
@@ -96,7 +97,7 @@ class ProbedVAE:
 
         return nnsight_model(self.model)
 
-    def to_input(self, x: np.ndarray | Tensor) -> Tensor:
+    def to_input(self, x: npt.NDArray[np.floating] | Tensor) -> Tensor:
         """Rows as the model takes them: its dtype, its device."""
         return torch.as_tensor(x).to(dtype=self.dtype, device=self.device)
 
@@ -105,7 +106,18 @@ class ProbedVAE:
         """What interventions move, in order; known once real rows have been seen."""
         if self.blocks or self.code_width is None:
             return self.blocks
-        return tuple(Latent(f"z{i}", (i,)) for i in range(self.code_width - self.condition_width))
+        return tuple(Latent(f"z{i}", (i,)) for i in range(self.code_columns))
+
+    @property
+    def code_columns(self) -> int:
+        """Columns of the flat code without the condition behind them; known once real rows have been seen."""
+        return (self.code_width or 0) - self.condition_width
+
+    def prior_codes(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Codes drawn from N(0, I) for rows of shape (rows, dims), the rows' conditions behind them: (rows, code width)."""
+        drawn = torch.as_tensor(rng.standard_normal((len(x), self.code_columns)))
+        codes = drawn.to(dtype=self.dtype, device=self.device)
+        return torch.cat([codes, x[:, -self.condition_width :]], 1) if self.condition_width else codes
 
     def _shaped(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), *self.row_shape) if self.row_shape and not self.condition_width else x
@@ -121,6 +133,9 @@ class ProbedVAE:
     def flat(self, posterior: Posterior, x: Tensor) -> Posterior:
         """The posterior over flat codes, with the condition behind the latents, each (rows, code width)."""
         mean, log_var = posterior.mean.flatten(1), posterior.log_var
+        if self.codes is not None:
+            # no index is rounded on its way from one half to the other
+            mean = mean.to(torch.float64 if self.dtype == torch.float64 else torch.float32)
         log_var = None if log_var is None else log_var.flatten(1)
         if not self.condition_width:
             return Posterior(mean, log_var)
@@ -132,8 +147,14 @@ class ProbedVAE:
         """q(z|x) for rows of shape (rows, dims): mean and log_var of shape (rows, latents).
 
         Raises:
-            ModelError: the encoder failed or returned something that cannot be read as a posterior.
+            ModelError: the encoder failed or returned something that cannot be read as a posterior, or there is none.
         """
+        if self.prior_only:
+            raise ModelError(
+                f"{self.source} has no encoder: {self.prior_only}",
+                expected="a model with both halves, or figures that need the decoder alone",
+                fix="cp.interventions.latents(vae, x), or levels 2 and 3 of an audit",
+            )
         output = self.raw_encoding(x)
         order = self.order or choose_order(output, self.recognition.encode)
         return self.flat(read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode), x)
@@ -144,6 +165,7 @@ class ProbedVAE:
         Raises:
             ModelError: the decoder failed or returned nothing of that shape.
         """
+        # with a condition behind it a code has no shape: the decoder gets it flat
         shaped = z.reshape(len(z), *self.code_shape) if self.code_shape and not self.condition_width else z
         output = _call("decoder", self.recognition.decode, self.run_decoder, self.model, shaped)
         width = None if self.input_width is None else self.input_width - self.condition_width
@@ -162,18 +184,23 @@ class ProbedVAE:
         if self.settle is not None:
             return self.settle(replace(self, settle=None), x, real).resolved(x, real=real)
         settled = replace(self, input_width=self.input_width or x.shape[1])
+        if self.prior_only:
+            return settled.decoder_resolved(x)
         output = self.raw_encoding(x)
         again = self.raw_encoding(x)
         order = self.order or choose_order(output, self.recognition.encode, again)
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
         if posterior.mean.ndim > 2 and not settled.blocks:
             shape = tuple(posterior.mean.shape[1:])
-            settled = replace(settled, code_shape=shape, blocks=channels(shape))
+            # indices have no channels: every position is a latent
+            blocks = channels(shape) if settled.codes is None else ()
+            settled = replace(settled, code_shape=shape, blocks=blocks)
         posterior = settled.flat(posterior, x)
         settled = replace(settled, order=order, code_width=posterior.mean.shape[1])
         check_finite(posterior.mean, self.recognition.encode)
         if posterior.log_var is not None:
             check_finite(posterior.log_var, self.recognition.encode)
+        settled.check_code(posterior)
         decoded = settled.decode(posterior.mean)
         check_finite(decoded, self.recognition.decode)
         by_position = not isinstance(output, Posterior) and not named_tensors(output)[0]
@@ -186,6 +213,68 @@ class ProbedVAE:
             f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
         )
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
+
+    def decoder_resolved(self, x: Tensor) -> ProbedVAE:
+        """``resolved`` for a model without an encoder: tried on codes drawn from N(0, I).
+
+        Raises:
+            ModelError: the decoder fails, or the width of its codes is not known.
+        """
+        width = self.code_width
+        if width is None and self.code_shape:
+            width = math.prod(self.code_shape) + self.condition_width
+        if width is None or self.codes is not None:
+            raise ModelError(
+                f"{self.source} has no encoder ({self.prior_only})"
+                + (", and its code is indices, which have no normal prior" if self.codes is not None else ""),
+                expected="a decoder of continuous codes whose width is known",
+                fix="a model file with both halves, or dataclasses.replace(vae, code_width=...) in Python",
+            )
+        blocks = self.blocks or (channels(self.code_shape) if self.code_shape else ())
+        settled = replace(self, code_width=width, blocks=blocks)
+        codes = settled.prior_codes(x, np.random.default_rng(0))
+        settled.check_code(Posterior(codes, None))
+        decoded = settled.decode(codes)
+        check_finite(decoded, self.recognition.decode)
+        evidence = (f"{self.recognition.decode}: {tuple(codes.shape)} -> {tuple(decoded.shape)}",)
+        words = f"none: {self.prior_only}; codes are drawn from N(0, I)"
+        return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
+
+    def check_code(self, posterior: Posterior) -> None:
+        """Refuse latents that the code has no columns for, and indices that are none, in a posterior over flat codes.
+
+        Raises:
+            ModelError: naming the latent, also one of two of a name, or the first value that is no index.
+        """
+        taken: set[int] = set()
+        for latent in self.blocks:
+            mine = set(latent.dims)
+            if not mine or not mine <= set(range(self.code_columns)) or mine & taken or len(mine) < len(latent.dims):
+                raise ModelError(
+                    f"latent {latent.name!r} has columns {latent.dims[:8]} of a code of {self.code_columns}",
+                    expected="each latent with columns of its own, none of them a condition",
+                    fix="blocks=(Latent(name, dims), ...) with other dims",
+                )
+            taken |= mine
+        names = [latent.name for latent in self.blocks]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ModelError(
+                f"two latents are called {twice!r}",
+                expected="a name of its own for each latent",
+                fix="blocks=(Latent(name, dims), ...) with other names",
+            )
+        if self.codes is None:
+            return
+        indices = posterior.mean[:, : self.code_columns]
+        wrong = (indices != indices.round()) | (indices < 0) | (indices >= self.codes)
+        if posterior.log_var is not None or bool(wrong.any()):
+            seen = "a variance" if posterior.log_var is not None else f"{float(indices[wrong][0]):.6g}"
+            raise ModelError(
+                f"{self.recognition.encode} gives {seen} where indices into a codebook are expected",
+                expected=f"whole numbers from 0 to {self.codes - 1}, without a variance",
+                fix="an encoder that ends in the indices, or another size of the codebook (codes=)",
+            )
 
     def check_order(self, x: Tensor, posterior: Posterior, decoded: Tensor) -> None:
         """Refuse a posterior whose second tensor is plainly the code: the rows come back from it, not from the first.

@@ -24,6 +24,8 @@ def input_width(vae: ProbedVAE) -> int | None:
         return vae.encoding.width
     if vae.input_width is not None:
         return vae.input_width
+    if vae.prior_only:
+        return _decoded_width(vae)
     widths = sorted({int(p.shape[1]) for p in vae.model.parameters() if p.ndim == 2})
     if vae.settle is not None:
         return _width_of_forward(vae, widths) or _only(width for width in widths if _fits(vae, width))
@@ -56,6 +58,16 @@ def _forward(vae: ProbedVAE, rows: Tensor) -> Any:  # noqa: ANN401 - whatever a 
 def _two_rows(vae: ProbedVAE, width: int) -> Tensor:
     # two different rows, so that an encoder which standardises its batch has something to standardise
     return vae.to_input(torch.linspace(0.0, 1.0, 2 * width).reshape(2, width))
+
+
+def _decoded_width(vae: ProbedVAE) -> int | None:
+    """The width of what a model without an encoder decodes, with its condition."""
+    if vae.code_width is None or vae.condition_width:
+        return None
+    try:
+        return int(vae.decode(torch.zeros(2, vae.code_width, dtype=vae.dtype, device=vae.device)).shape[1])
+    except ModelError:
+        return None
 
 
 def _fits(vae: ProbedVAE, width: int) -> bool:
