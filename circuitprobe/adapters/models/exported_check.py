@@ -25,16 +25,18 @@ _PLAIN = re.compile(r"[\w.:+\-> ,/]*")
 _NAME = re.compile(r"([A-Za-z_]\w*)?")
 _DOTTED = re.compile(r"[\w.]*")
 _STACK = re.compile(r"[\w.,;@()\[\]'<>]*")
-_NUMBERS = frozenset(
-    ["Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Max", "Min", "Abs", "Eq", "Ne", "Gt", "Ge", "Lt", "Le", "Equality", "Unequality", "GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan", "And", "Or", "Not", "FloorDiv", "ModularIndexing", "Where", "PythonMod", "Mod", "CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv", "LShift", "RShift", "PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv", "TruncToFloat", "TruncToInt", "RoundToInt", "ToFloat", "Identity"]
-)  # fmt: skip
+_NUMBER_NAMES = (
+    "Symbol Integer Rational Float Add Mul Pow Max Min Abs Eq Ne Gt Ge Lt Le Equality Unequality GreaterThan LessThan "
+    "StrictGreaterThan StrictLessThan And Or Not FloorDiv ModularIndexing Where PythonMod Mod CleanDiv CeilToInt FloorToInt "
+    "CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv TruncToFloat TruncToInt RoundToInt ToFloat Identity"
+)
+_NUMBERS = frozenset(_NUMBER_NAMES.split())
 _EXPRESSION = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add,
-    ast.Sub, ast.Mult, ast.Pow, ast.FloorDiv,
+    ast.Sub, ast.Mult, ast.FloorDiv,
 )  # fmt: skip
-_OPERATORS = frozenset(
-    "getitem add sub mul truediv floordiv mod pow neg pos abs eq ne lt le gt ge and_ or_ not_".split()  # noqa: SIM905
-)
+_OPERATOR_NAMES = "getitem add sub mul truediv floordiv mod pow neg pos abs eq ne lt le gt ge and_ or_ not_"
+_OPERATORS = frozenset(_OPERATOR_NAMES.split())
 # containers whose shape tells nothing to import
 _TREES = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None})
 _HIGHER_ORDER = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
@@ -209,7 +211,7 @@ def _expression(text: str) -> None:
         if isinstance(node, ast.Call):
             fits = isinstance(node.func, ast.Name) and node.func.id in _NUMBERS
         elif isinstance(node, ast.Name):
-            fits = node.id in _NUMBERS or bool(re.fullmatch(r"[a-z]+\d*|int_oo|True|False", node.id))
+            fits = node.id in _NUMBERS or bool(re.fullmatch(r"[a-z]{1,3}\d+|int_oo|oo|True|False", node.id))
         elif isinstance(node, ast.Constant):
             fits = not isinstance(node.value, str) or bool(re.fullmatch(r"\w+|-?[\d.e+\-]+", node.value))
         if not fits:

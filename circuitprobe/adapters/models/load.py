@@ -18,7 +18,13 @@ from circuitprobe.adapters.models.folders import needs_library
 from circuitprobe.adapters.models.inert_tensors import read_plain
 from circuitprobe.adapters.models.pickles import describe
 from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
-from circuitprobe.adapters.models.refusals import acts_outside, folder_needs_trust, needs_trust, not_importable
+from circuitprobe.adapters.models.refusals import (
+    acts_outside,
+    folder_needs_trust,
+    needs_trust,
+    not_importable,
+    of_other_libraries,
+)
 from circuitprobe.adapters.models.user_code import ImportableFrom, ImportedClasses
 from circuitprobe.adapters.models.weights import find_states
 from circuitprobe.adapters.models.wrap import wrap
@@ -121,6 +127,9 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
         refused = facts.whole and (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error))
         archive = facts.kind is FileKind.TORCH_ARCHIVE
         plain = (read_plain(path) if archive else describe(path.read_bytes())) if refused else None
+        # joblib writes arrays between the parts of its pickle, which therefore seems to break off
+        if facts.imports and not facts.whole and of_other_libraries(facts):
+            raise needs_trust(path, facts, None) from error
         if not refused or (archive and plain is None and not facts.imports):
             raise truncated(path) from error
         if find_states(plain) and (options.factory is not None or not options.trust_pickle):

@@ -48,8 +48,8 @@ def needs_trust(path: Path, facts: FileFacts, plain: Any) -> ModelError:  # noqa
     """
     names = foreign(facts.imports) or facts.imports
     told = plain.path if isinstance(plain, Described) else ""
-    if told.startswith(_NO_MODELS) or (facts.imports and all(n.startswith(_NO_MODELS) for n in foreign(facts.imports))):
-        return _stranger(path, told or (foreign(facts.imports) or ("",))[0])
+    if told.startswith(_NO_MODELS) or of_other_libraries(facts):
+        return _stranger(path, told or foreign(facts.imports)[0])
     if not names:
         return holds(path, plain)
     return ModelError(
@@ -57,6 +57,12 @@ def needs_trust(path: Path, facts: FileFacts, plain: Any) -> ModelError:  # noqa
         expected="weights only: our checkpoint, a state_dict with --factory, or TorchScript",
         fix=f"{_with_trust(path, names)} if you know where the file comes from; safer: {_FACTORY}",
     )
+
+
+def of_other_libraries(facts: FileFacts) -> bool:
+    """Whether all that a pickle would import belongs to libraries whose objects are no PyTorch models."""
+    names = foreign(facts.imports)
+    return bool(names) and all(name.startswith(_NO_MODELS) for name in names)
 
 
 def _with_trust(path: Path, names: Sequence[str]) -> str:

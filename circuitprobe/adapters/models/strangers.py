@@ -47,7 +47,8 @@ def no_model(path: Path, head: bytes) -> ModelError:
         return _text(path, head)
     if _is_onnx(head):
         return _error(path, "an ONNX model, whose code is not PyTorch's", f"the PyTorch model it was made from: {_FIX}")
-    if b"saved_model_schema_version" in head or b"\n\x0bPlaceholder" in head or path.suffix == ".pb":
+    # SavedModel: schema version 1, then the graphs
+    if head.startswith(b"\x08\x01\x12") or path.suffix == ".pb":
         return _error(path, "a TensorFlow graph", f"rebuild it in PyTorch: {_FIX}")
     return _error(path, "in no format that is known here", _FIX)
 
@@ -58,7 +59,7 @@ def _error(path: Path, what: str, fix: str) -> ModelError:
 
 def _is_onnx(head: bytes) -> bool:
     """ModelProto: field 1 ir_version, a small number, then field 2 the producer's name or field 7 the graph."""
-    return head[:1] == b"\x08" and len(head) > 2 and head[1] < 32 and head[2] in {0x12, 0x3A, 0x42}
+    return head[:1] == b"\x08" and len(head) > 2 and 1 < head[1] < 32 and head[2] in {0x12, 0x3A, 0x42}
 
 
 def _is_text(head: bytes) -> bool:
