@@ -48,6 +48,7 @@ _TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 # what the format itself allows
 _LONGEST_HEADER = 100_000_000
 _HEAD = 4096
+_SHORTEST, _LONGEST_OLD = 4, 64 * 2**20
 
 
 def look(path: Path) -> FileFacts:
@@ -77,7 +78,7 @@ def look(path: Path) -> FileFacts:
         return FileFacts(FileKind.SAFETENSORS)
     if is_tar(head):
         return look_into_tar(path)
-    if _is_pickle(head):
+    if _is_pickle(head) or _is_pickle_of_text(path):
         return FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
     raise no_model(path, head)
 
@@ -138,7 +139,7 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Whether a file is a pickle of protocol 2 or later, or begins like one of protocol 0 or 1."""
+    """Whether a file is a pickle of protocol 2 or later, or begins like most of protocol 0 or 1."""
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return True
     # containers or globals that open the older protocols: (dp0, (lp0, (tR, ccopy_reg, c__main__, }q, ]q
@@ -146,6 +147,15 @@ def _is_pickle(head: bytes) -> bool:
         first, second = (*head[1:].split(b"\n", 2), b"", b"")[:2]
         return all(part.replace(b".", b"").replace(b"_", b"").isalnum() for part in (first, second))
     return head[:3] in {b"(dp", b"(lp", b"(ip"} or head[:2] in {b"}q", b"]q", b"(c", b"(d", b"(i"}
+
+
+def _is_pickle_of_text(path: Path) -> bool:
+    """Whether a file is a whole pickle of protocol 0 or 1, which may begin with any letter."""
+    size = path.stat().st_size
+    if not _SHORTEST < size < _LONGEST_OLD:
+        return False
+    content = path.read_bytes()
+    return content.endswith(b".") and scan_pickle(content)[1]
 
 
 def truncated(path: Path) -> ModelError:

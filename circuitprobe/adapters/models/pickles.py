@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import io
 import pickle
 import re
@@ -48,7 +49,7 @@ class Described:
     @property
     def path(self) -> str:
         """Dotted name of what is called; "" where that is itself made at run time."""
-        if self.call == Name("copy_reg._reconstructor") or self.call == Name("copyreg._reconstructor"):
+        if self.call == Name("copyreg._reconstructor"):
             first = self.arguments[0] if self.arguments else None
             return first.path if isinstance(first, Name) else ""
         return self.call.path if isinstance(self.call, Name) else ""
@@ -73,6 +74,7 @@ class Describer(pickle._Unpickler):  # noqa: SLF001 - the C class cannot be taug
     """An unpickler whose every step that would run code makes a description instead."""
 
     stack: list[Any]
+    proto: int
     append: Callable[[Any], None]
     # of its own, so that changing it leaves Python's unpickler as it is
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)  # noqa: SLF001
@@ -83,6 +85,9 @@ class Describer(pickle._Unpickler):  # noqa: SLF001 - the C class cannot be taug
 
     def find_class(self, module: str, name: str) -> Name:
         """The name alone."""
+        if self.proto < 3:
+            module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+            module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         path = f"{module}.{name}"
         self.names[path] = None
         return Name(path)

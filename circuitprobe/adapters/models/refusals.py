@@ -50,7 +50,7 @@ def needs_trust(path: Path, facts: FileFacts, plain: Any) -> ModelError:  # noqa
     told = plain.path if isinstance(plain, Described) else ""
     if told.startswith(_NO_MODELS) or of_other_libraries(facts):
         return _stranger(path, told or foreign(facts.imports)[0])
-    if not names:
+    if not foreign(facts.imports) and plain is not None:
         return holds(path, plain)
     return ModelError(
         f"{path.name} is a pickle that would import {_listed(names)} when loaded: loading it runs code; nothing in it was run",
