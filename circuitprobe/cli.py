@@ -105,7 +105,7 @@ def audit(
 
     chosen, size, how = level_numbers(levels), memory_bytes(memory), backend_name(backend)
     if json is not None:
-        check_writable(json, (model, data, groups, schema, spec))
+        check_writable(json, (model, data, groups, schema, spec, *(imports or ())))
     with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
         vae = load(
             model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,

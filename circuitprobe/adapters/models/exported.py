@@ -21,12 +21,13 @@ _AGAIN = (
 )
 
 
-def load_exported(path: Path, *, trusted: bool) -> nn.Module:
+def load_exported(path: Path, *, trusted: bool, device: str = "cpu") -> nn.Module:
     """The program of a torch.export archive as a module with the submodules it was exported from.
 
     Args:
         path: the archive.
         trusted: load it as it is; else a copy is loaded that holds no code (``exported_check``).
+        device: where the program is to run; it names devices of its own, which ``Module.to`` does not reach.
 
     Returns:
         The module. Where the program takes a fixed number of rows it and its direct submodules run in batches of that many,
@@ -36,7 +37,7 @@ def load_exported(path: Path, *, trusted: bool) -> nn.Module:
         ModelError: it would run code, was exported in training mode, or cannot be loaded by this torch.
     """
     content = io.BytesIO(path.read_bytes()) if trusted else safe_copy(path)
-    program, module = _program(path, content)
+    program, module = _program(path, content, device)
     _refuse_training(path, program)
     for part in module.modules():
         _forget_shapes(part)
@@ -44,7 +45,9 @@ def load_exported(path: Path, *, trusted: bool) -> nn.Module:
     return module if rows is None else _in_batches(module, rows)
 
 
-def _program(path: Path, content: io.BytesIO) -> tuple[torch.export.ExportedProgram, nn.Module]:
+def _program(path: Path, content: io.BytesIO, device: str) -> tuple[torch.export.ExportedProgram, nn.Module]:
+    from torch.export.passes import move_to_device_pass
+
     # torch logs what it then raises, with its stack
     logger = logging.getLogger("torch.export")
     level = logger.level
@@ -52,7 +55,7 @@ def _program(path: Path, content: io.BytesIO) -> tuple[torch.export.ExportedProg
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.load(content)
+            program = move_to_device_pass(torch.export.load(content), device)
             return program, torch.export.unflatten(program)
     except Exception as error:
         raise ModelError(

@@ -85,7 +85,7 @@ def _current(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
             legacy = f"{root}data/{part}/model.pt"
             kept.append((legacy, _tensors(archive.read(legacy), legacy)))
             continue
-        kept.append((config, archive.read(config)))
+        kept.append((config, json.dumps(_on_cpu(json.loads(archive.read(config)))).encode()))
         entries = [f"{root}data/{part}/{entry}" for entry in _payloads(archive.read(config))]
         kept += [(entry, archive.read(entry)) for entry in entries]
     sample = f"{root}data/sample_inputs/model.pt"
@@ -120,13 +120,16 @@ def _payloads(config: bytes) -> list[str]:
 
 
 def _tensors(content: bytes, what: str) -> bytes:
-    """The same bytes, if torch's weights-only unpickler reads them: the loader then takes that way, too."""
-    if content:
-        try:
-            torch.load(io.BytesIO(content), weights_only=True)
-        except Exception as error:
-            raise _Refused(f"more than tensors in {what} ({str(error).splitlines()[0][:160]})") from error
-    return content
+    """The tensors of a pickle, read by torch's weights-only unpickler and saved anew: the loader would also run others."""
+    if not content:
+        return content
+    try:
+        tensors = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise _Refused(f"more than tensors in {what} ({str(error).splitlines()[0][:160]})") from error
+    out = io.BytesIO()
+    torch.save(tensors, out)
+    return out.getvalue()
 
 
 def _program(content: bytes) -> bytes:
@@ -135,7 +138,16 @@ def _program(content: bytes) -> bytes:
     program["guards_code"] = []
     program["graph_module"]["metadata"] = {}
     _walk(program, "")
-    return json.dumps(program).encode()
+    return json.dumps(_on_cpu(program)).encode()
+
+
+def _on_cpu(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The same with every device the CPU: a program exported on a GPU is read where there is none, and moved afterwards."""
+    if isinstance(value, dict):
+        if set(value) == {"type", "index"}:
+            return {"type": "cpu", "index": None}
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
 
 
 def _walk(value: Any, key: str) -> None:  # noqa: ANN401 - any JSON

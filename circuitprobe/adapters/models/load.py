@@ -69,7 +69,8 @@ def load_model(
     elif facts.kind is FileKind.EXPORTED:
         from circuitprobe.adapters.models.exported import load_exported
 
-        vae = wrap(load_exported(path, trusted=options.trust_pickle), spec=options.spec, source=path.name)
+        program = load_exported(path, trusted=options.trust_pickle, device=options.device)
+        vae = wrap(program, spec=options.spec, source=path.name)
     else:
         tensors_only = facts.kind is FileKind.SAFETENSORS
         content = _load_safetensors(path, options.device) if tensors_only else _load_pickle(path, facts, options)
@@ -126,7 +127,9 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
     except Exception as error:
         refused = facts.whole and (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error))
         archive = facts.kind is FileKind.TORCH_ARCHIVE
-        plain = (read_plain(path) if archive else describe(path.read_bytes())) if refused else None
+        # torch's older format begins with three pickles of its own
+        before = 3 if facts.torch_wrote else 0
+        plain = (read_plain(path) if archive else describe(path.read_bytes(), before)) if refused else None
         # joblib writes arrays between the parts of its pickle, which therefore seems to break off
         if facts.imports and not facts.whole and of_other_libraries(facts):
             raise needs_trust(path, facts, None) from error

@@ -122,10 +122,13 @@ class Describer(pickle._Unpickler):  # noqa: SLF001 - the C class cannot be taug
     dispatch[pickle.BUILD[0]] = _state
 
 
-def describe(content: bytes) -> Any:  # noqa: ANN401
-    """The first pickle of ``content`` as a description; None where it is broken."""
+def describe(content: bytes, before: int = 0) -> Any:  # noqa: ANN401
+    """A pickle of ``content`` as a description, the first or the one after some others; None where it is broken."""
+    stream = io.BytesIO(content)
     try:
-        return Describer(io.BytesIO(content)).load()
+        for _ in range(before):
+            Describer(stream).load()
+        return Describer(stream).load()
     except Exception:  # noqa: BLE001 - bytes that are no pickle make the machine raise anything
         return None
 

@@ -235,6 +235,38 @@ def test_pickles_in_an_archive_are_not_run(
     assert not Path("canary").exists()
 
 
+def test_exported_on_a_gpu_is_read_without_one(tmp_path: Path, model: nn.Module) -> None:
+    def moved(program: Any) -> Any:
+        if isinstance(program, dict):
+            if set(program) == {"type", "index"}:
+                return {"type": "cuda", "index": 0}
+            return {k: moved(v) for k, v in program.items()}
+        return [moved(v) for v in program] if isinstance(program, list) else program
+
+    source = export(model, tmp_path / "m.pt2", 4, DYNAMIC)
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(tmp_path / "gpu.pt2", "w") as out:
+        for name in archive.namelist():
+            content = archive.read(name)
+            is_json = name.endswith(".json")
+            out.writestr(name, json.dumps(moved(json.loads(content))).encode() if is_json else content)
+    loaded = load_exported(tmp_path / "gpu.pt2", trusted=False)
+    assert {p.device.type for p in loaded.parameters()} == {"cpu"}
+    assert torch.allclose(loaded(torch.ones(2, 3))[1], model(torch.ones(2, 3))[1], atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu(tmp_path: Path, model: nn.Module) -> None:
+    on_gpu = copy.deepcopy(model).to("cuda")
+    for shapes in (None, DYNAMIC):
+        program = torch.export.export(on_gpu, (torch.randn(4, 3, device="cuda"),), dynamic_shapes=shapes)
+        torch.export.save(program, tmp_path / "m.pt2")
+        for device in ("cpu", "cuda"):
+            vae = cp.load(tmp_path / "m.pt2", device=device)
+            x = torch.randn(9, 3)
+            assert torch.allclose(vae.model(x.to(device))[1].cpu(), model(x)[1], atol=1e-5)
+            assert vae.device.type == device
+
+
 def test_older_layout(tmp_path: Path, model: nn.Module) -> None:
     from torch._export.serde.schema import SCHEMA_VERSION
     from torch._export.serde.serialize import serialize

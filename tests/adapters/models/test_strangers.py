@@ -108,6 +108,8 @@ FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "sklearn": (lambda p: p.write_bytes(pickle.dumps(PCA())), "sklearn.decomposition._pca.PCA: made by sklearn", "model"),
     "data frame": (lambda p: p.write_bytes(pickle.dumps(pd.DataFrame({"a": [1]}))), "made by pandas", "model"),
     "list": (lambda p: torch.save([1, 2], p), "holds a list of 2", "model"),
+    "arrays": (lambda p: torch.save({"x": np.ones(3)}, p), "holds a dict of 1 entries (x)", "model"),
+    "older list": (lambda p: torch.save([np.ones(3)], p, _use_new_zipfile_serialization=False), "holds a list of 1", "model"),
     "plain list": (lambda p: p.write_bytes(pickle.dumps([1, 2])), "holds a list of 2", "model"),
     "old protocol": (lambda p: p.write_bytes(pickle.dumps({"a": [1, 2]}, protocol=0)), "holds a dict of 1 entries (a)", "model"),
 }  # fmt: skip
