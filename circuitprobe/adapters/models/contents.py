@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from circuitprobe.adapters.models.folders import library_of
 from circuitprobe.adapters.models.names import find_decoder, find_encoder
 from circuitprobe.adapters.models.pickles import Described
 from circuitprobe.adapters.models.probed import ProbedVAE
@@ -129,11 +130,14 @@ def _needs_factory(path: Path, content: Mapping[str, Any], options: LoadOptions)
         what = f"a state_dict ({size})"
     if all(name.startswith("module.") for name in state):
         what += ", saved from DataParallel"
+    fix = f"add --factory package.module:function, or the file itself: circuitprobe inspect {path} --factory train.py:make_model"
+    library = library_of(path.resolve().parent)
+    if library is not None:
+        fix = f"name the folder, which {library.name} wrote: circuitprobe inspect {path.parent}; or {fix}"
     return ModelError(
         f"{path.name} is {what}: weights without the model's code",
         expected=f"the function that builds the empty model{takes}",
-        fix="add --factory package.module:function, or the file itself: "
-        f"circuitprobe inspect {path} --factory train.py:make_model",
+        fix=fix,
     )
 
 

@@ -122,8 +122,13 @@ def _forget_shapes(part: nn.Module) -> None:
 
 
 def _in_batches(module: nn.Module, rows: int) -> nn.Module:
+    """The program and its direct submodules, each in batches; the program runs the very ones that are to be seen."""
+    parts = {
+        name: FixedRows(child, rows) for name, child in module.named_children() if any(True for _ in child.parameters())
+    }
+    for name, part in parts.items():
+        setattr(module, name, part)
     whole = FixedRows(module, rows)
-    for name, child in module.named_children():
-        if any(True for _ in child.parameters()):
-            whole.add_module(name, FixedRows(child, rows))
+    for name, part in parts.items():
+        whole.add_module(name, part)
     return whole

@@ -44,7 +44,7 @@ def look_into_folder(path: Path) -> FileFacts:
         ModelError: it is no library's model folder (with the model files in it), or its weights are missing.
     """
     try:
-        library = _library(path)
+        library = library_of(path)
     except OSError as error:
         raise ModelError(
             f"cannot read the folder {path}: {error.strerror}",
@@ -62,7 +62,8 @@ def look_into_folder(path: Path) -> FileFacts:
     return FileFacts(FileKind.FOLDER, _imports(path), library=library.name)
 
 
-def _library(path: Path) -> Library | None:
+def library_of(path: Path) -> Library | None:
+    """The library that wrote a folder; None where it is no model folder."""
     config = settings(path / "model_config.json")
     if "model_config.json" in _names(path) and str(config.get("name", "")).endswith("Config"):
         return PYTHAE

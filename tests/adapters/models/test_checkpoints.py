@@ -17,6 +17,7 @@ from torch import nn
 from circuitprobe.adapters.models import LoadOptions, ProbedVAE, load_model
 from circuitprobe.adapters.models.inert_tensors import read_plain
 from circuitprobe.errors import ModelError, UsageError
+from circuitprobe.types import Recognition
 
 ROWS = torch.tensor([[0.5, -1.0, 3.0], [2.0, 0.0, 1.0]])
 FACTORY = f"{styles.__file__}:make"
@@ -191,6 +192,26 @@ def test_wrapped_models_are_unwrapped(tmp_path: Path) -> None:
     torch.save(compiled.state_dict(), tmp_path / "w.pt")
     assert next(iter(compiled.state_dict())).startswith("_orig_mod.")
     assert_doubles(load(tmp_path / "w.pt", factory="styles:make"))
+
+
+def encoded(model: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return model.m(x), model.v(x)  # type: ignore[operator]
+
+
+def decoded(model: nn.Module, z: torch.Tensor) -> torch.Tensor:
+    return model.d(z)  # type: ignore[operator]
+
+
+def test_a_wrapped_model_that_was_pickled_needs_trust_and_is_taken_as_it_is(tmp_path: Path) -> None:
+    made = ProbedVAE(
+        styles.TupleStyle(), encoded, decoded, Recognition("e", "d", "?"), "mine", order=("mean", "log_var")
+    )
+    torch.save(made, tmp_path / "m.pt")
+    with pytest.raises(ModelError, match=r"circuitprobe\.adapters\.models\.probed\.ProbedVAE"):
+        load(tmp_path / "m.pt")
+    vae = load(tmp_path / "m.pt", trust_pickle=True)
+    assert vae.source == "mine"
+    assert_doubles(vae)
 
 
 def test_compiled_models_are_unwrapped() -> None:

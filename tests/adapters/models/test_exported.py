@@ -118,6 +118,14 @@ def test_audited_like_the_module_it_was_exported_from(tmp_path: Path, model: nn.
         assert mine.kl.value == pytest.approx(theirs.kl.value, rel=1e-4, abs=1e-5)
 
 
+def test_the_parts_that_are_seen_are_those_the_program_runs(tmp_path: Path, model: nn.Module) -> None:
+    loaded = load_exported(export(model, tmp_path / "m.pt2", 4), trusted=False)
+    seen: list[int] = []
+    loaded.decoder.register_forward_hook(lambda module, given, out: seen.append(len(out)))  # type: ignore[union-attr]
+    loaded(torch.randn(6, 3))
+    assert seen == [4, 4]
+
+
 def test_exported_in_training_mode_is_refused(tmp_path: Path) -> None:
     path = export(Whole().train(), tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"exported in training mode \(aten\.batch_norm") as caught:

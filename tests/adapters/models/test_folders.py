@@ -123,6 +123,15 @@ def test_a_loader_may_give_a_model_that_is_wrapped_already(tmp_path: Path) -> No
     assert vae is made
 
 
+@pytest.mark.parametrize("library", FOLDERS)
+def test_the_weights_inside_a_folder_point_to_the_folder(tmp_path: Path, library: str) -> None:
+    folder = FOLDERS[library](tmp_path / "saved")
+    weights = next(p for p in folder.iterdir() if p.suffix in {".pt", ".safetensors"})
+    with pytest.raises(ModelError, match="weights without the model's code") as caught:
+        load_model(weights, LoadOptions(), {})
+    assert f"name the folder, which {library} wrote: circuitprobe inspect {folder}" in caught.value.fix
+
+
 def test_folder_without_weights(tmp_path: Path) -> None:
     folder = pythae(tmp_path / "saved")
     (folder / "model.pt").unlink()
