@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from circuitprobe.adapters.models.exported_check import safe_copy
+from circuitprobe.adapters.models.exported_layers import as_layers
 from circuitprobe.adapters.models.fixed_rows import FixedRows
 from circuitprobe.errors import ModelError
 
@@ -39,6 +40,9 @@ def load_exported(path: Path, *, trusted: bool, device: str = "cpu") -> nn.Modul
     content = io.BytesIO(path.read_bytes()) if trusted else safe_copy(path)
     program, module = _program(path, content, device)
     _refuse_training(path, program)
+    # copying a program makes torch warn of its own classes, at every copy
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    as_layers(module)
     for part in module.modules():
         _forget_shapes(part)
     rows = _fixed_rows(program)

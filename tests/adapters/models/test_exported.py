@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import styles
 import torch
 from torch import Tensor, nn
 
@@ -124,6 +125,42 @@ def test_the_parts_that_are_seen_are_those_the_program_runs(tmp_path: Path, mode
     loaded.decoder.register_forward_hook(lambda module, given, out: seen.append(len(out)))  # type: ignore[union-attr]
     loaded(torch.randn(6, 3))
     assert seen == [4, 4]
+
+
+class Layers(nn.Module):
+    """Layers of many kinds, and one whose children are not run one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = nn.Sequential(
+            nn.Linear(3, 4, bias=False), nn.LeakyReLU(0.2), nn.Linear(4, 4), nn.ELU(0.5), nn.Softplus(2, 3), nn.SiLU(),
+            nn.Tanh(), nn.Sigmoid(), nn.GELU(), nn.Hardtanh(-0.5, 0.5), nn.ReLU(inplace=True), nn.LayerNorm(4),
+        )  # fmt: skip
+        self.pair = styles.Pair(nn.Linear(4, 2), nn.Linear(4, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.pair(self.chain(x))
+        return first * second
+
+
+def test_plain_layers_are_modules_of_torch_again(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = Layers().eval()
+    loaded = load_exported(export(layers, tmp_path / "m.pt2", 4, DYNAMIC), trusted=False)
+    x = torch.randn(5, 3)
+    assert torch.equal(loaded(x), layers(x))
+    chain, pair = loaded.chain, loaded.pair
+    assert type(chain) is nn.Sequential
+    assert torch.equal(chain(x), layers.chain(x))
+    kinds = [type(layer).__name__ for layer in chain]
+    assert kinds[:8] == ["Linear", "LeakyReLU", "Linear", "ELU", "Softplus", "SiLU", "Tanh", "Sigmoid"]
+    assert kinds[9:11] == ["Hardtanh", "ReLU"]
+    assert not isinstance(pair, nn.Sequential)
+    assert isinstance(pair.first, nn.Linear)  # type: ignore[union-attr]
+    assert {n for n, _ in loaded.named_parameters()} == {n for n, _ in layers.named_parameters()}
+    with torch.no_grad():
+        chain[0].weight.zero_()  # type: ignore[operator,union-attr]
+    assert not torch.equal(loaded(x), layers(x))
 
 
 def test_exported_in_training_mode_is_refused(tmp_path: Path) -> None:
