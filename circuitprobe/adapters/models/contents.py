@@ -62,6 +62,8 @@ def from_content(path: Path, content: Any, options: LoadOptions, formats: Mappin
         return content
     if isinstance(content, nn.Module):
         return wrap(unwrapped(content), spec=options.spec, source=path.name)
+    if isinstance(content, (list, tuple)) and any(isinstance(part, nn.Module) for part in content):
+        content = {str(number): part for number, part in enumerate(content)}
     if isinstance(content, Mapping):
         modules = {str(k): unwrapped(v) for k, v in content.items() if isinstance(v, nn.Module)}
         # a saved loss function is a module, too

@@ -172,8 +172,8 @@ def _text(value: str, key: str) -> None:
         _expression(value)
     elif key in {"in_spec", "out_spec"}:
         if value:
-            _tree(json.loads(value)[1])
-    elif key in {"name", "as_name"}:
+            _tree(json.loads(value)[1], _NAME if key == "in_spec" else _PLAIN)
+    elif key in {"name", "as_name", "forward_arg_names"}:
         _check(_NAME, value, "a name")
     elif key == _KEPT_METADATA:
         _check(_STACK, value, "a module's name")
@@ -230,9 +230,14 @@ def _expression(text: str) -> None:
             raise _Refused(f"the size {text[:60]!r}")
 
 
-def _tree(spec: dict[str, Any]) -> None:
-    """The shape of inputs and outputs: plain containers with plain keys."""
-    if spec["type"] not in _TREES or "__enum__" in json.dumps(spec["context"]):
+def _tree(spec: dict[str, Any], keys: re.Pattern[str]) -> None:
+    """The shape of inputs and outputs: plain containers with plain keys; those of inputs are pasted into code."""
+    context = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
+    if spec["type"] not in _TREES or not (context is None or isinstance(context, list)):
         raise _Refused(f"inputs or outputs in a {spec['type']}")
+    for key in context or ():
+        if not isinstance(key, (str, int)):
+            raise _Refused(f"inputs or outputs in a {spec['type']}")
+        _check(keys, str(key) if isinstance(key, str) else "", "the name of an input or output")
     for child in spec["children_spec"]:
-        _tree(child)
+        _tree(child, keys)

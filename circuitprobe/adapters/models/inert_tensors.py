@@ -24,7 +24,6 @@ _STORAGES = {
     "torch.ByteStorage": torch.uint8,
     "torch.BoolStorage": torch.bool,
 }
-_DEPTH = 6
 
 
 def read_plain(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
@@ -42,7 +41,7 @@ def read_plain(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
         name = next(n for n in archive.namelist() if n.endswith("data.pkl") and n.count("/") <= 1)
         prefix = name[: -len("data.pkl")]
         swapped = f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little"
-        return None if swapped else _plain(describe(archive.read(name)), archive, prefix, {}, _DEPTH)
+        return None if swapped else _plain(describe(archive.read(name)), archive, prefix, {}, {})
 
 
 def top_level(path: Path) -> Any:  # noqa: ANN401
@@ -52,8 +51,8 @@ def top_level(path: Path) -> Any:  # noqa: ANN401
         return describe(archive.read(name)) if name else None
 
 
-def _plain(value: Any, archive: zipfile.ZipFile, prefix: str, seen: dict[str, bytes], depth: int) -> Any:  # noqa: ANN401
-    """The same with tensors in place of their descriptions, down to a fixed depth."""
+def _plain(value: Any, archive: zipfile.ZipFile, prefix: str, seen: dict[str, bytes], made: dict[int, Any]) -> Any:  # noqa: ANN401
+    """The same with tensors in place of their descriptions; what is there twice, or within itself, is made once."""
     if isinstance(value, Described):
         tensor = _tensor(value, archive, prefix, seen)
         if tensor is not None:
@@ -61,9 +60,13 @@ def _plain(value: Any, archive: zipfile.ZipFile, prefix: str, seen: dict[str, by
         if value.path != "collections.OrderedDict":
             return value
         value = value.items or dict(_pairs(value.arguments))
-    if isinstance(value, dict) and depth:
-        return {key: _plain(item, archive, prefix, seen, depth - 1) for key, item in value.items()}
-    return value
+    if not isinstance(value, dict):
+        return value
+    if id(value) not in made:
+        made[id(value)] = result = {}
+        for key, item in value.items():
+            result[key] = _plain(item, archive, prefix, seen, made)
+    return made[id(value)]
 
 
 def _pairs(arguments: tuple[Any, ...]) -> list[tuple[Any, Any]]:

@@ -26,16 +26,24 @@ _COUNTERS = "num_batches_tracked"
 
 def find_states(content: object) -> dict[str, State]:
     """Every state_dict in a checkpoint by its place, "" for the content itself; those of optimizers are left out."""
+    return _states(content, _LEVELS, set())
+
+
+def _states(content: object, depth: int, met: set[int]) -> dict[str, State]:
+    # the same weights under a second name are no second set
+    if not isinstance(content, Mapping) or id(content) in met:
+        return {}
+    met.add(id(content))
     if is_state_dict(content):
-        return {"": content}  # type: ignore[dict-item]
+        return {"": content}
     found: dict[str, State] = {}
-    if not isinstance(content, Mapping) or "param_groups" in content:
+    if "param_groups" in content or not depth:
         return found
     lightning = "pytorch-lightning_version" in content
     for key, value in content.items():
         if not isinstance(key, str) or _OF_THE_TRAINING.search(key.lower()) or (lightning and key != "state_dict"):
             continue
-        for inner, state in find_states(value).items() if isinstance(value, Mapping) else ():
+        for inner, state in _states(value, depth - 1, met).items():
             found[f"{key}.{inner}" if inner else key] = state
     return found
 

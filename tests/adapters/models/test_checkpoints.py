@@ -238,6 +238,26 @@ def test_several_models_in_a_file(tmp_path: Path) -> None:
         load(tmp_path / "m.pt", trust_pickle=True, entry="other")
 
 
+def test_models_in_a_list_go_by_their_number(tmp_path: Path) -> None:
+    torch.save((nn.Linear(2, 1), styles.TupleStyle()), tmp_path / "m.pt")
+    with pytest.raises(ModelError, match=r"2 models: 0 \(Linear\), 1 \(TupleStyle\)"):
+        load(tmp_path / "m.pt", trust_pickle=True)
+    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True, entry="1"))
+
+
+@pytest.mark.timeout(30)
+def test_dictionaries_within_themselves_are_gone_through_once(tmp_path: Path) -> None:
+    inner: dict[str, Any] = {"odd": np.float64(1.0)}
+    for _ in range(40):
+        inner = {str(number): inner for number in range(30)}
+    inner["self"] = inner
+    torch.save({"x": inner, "state_dict": state()}, tmp_path / "m.pt")
+    assert_doubles(load(tmp_path / "m.pt", factory="styles:make"))
+    torch.save({"x": inner, "a": 1}, tmp_path / "m.pt")
+    with pytest.raises(ModelError, match="holds a dict"):
+        load(tmp_path / "m.pt")
+
+
 def test_halves_saved_side_by_side(tmp_path: Path) -> None:
     mean, log_var, decoder = styles.halves()
     torch.save({"encoder": styles.Pair(mean, log_var), "decoder": decoder}, tmp_path / "m.pt")

@@ -217,14 +217,30 @@ def in_trees(program: dict[str, Any]) -> Any:
     return program
 
 
+def in_argument_names(program: dict[str, Any]) -> Any:
+    program["graph_module"]["module_call_graph"][0]["signature"]["forward_arg_names"] = [f"x={TOUCH}"]
+    return program
+
+
+def in_keywords(program: dict[str, Any]) -> Any:
+    leaf = {"type": None, "context": None, "children_spec": []}
+    kwargs = {"type": "builtins.dict", "context": json.dumps([f"x={TOUCH}"]), "children_spec": [leaf]}
+    args = {"type": "builtins.tuple", "context": "null", "children_spec": []}
+    both = {"type": "builtins.tuple", "context": "null", "children_spec": [args, kwargs]}
+    program["graph_module"]["module_call_graph"][0]["signature"]["in_spec"] = json.dumps([1, both])
+    return program
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (in_argument_names, "a name that is none"),
+        (in_keywords, "the name of an input or output"),
         (in_sizes, "the size"),
         (in_names, "a name that is none"),
         (in_operators, r"a call of torch\.hub\.os\.mkdir"),
         (in_file_operators, "from_file"),
-        (in_trees, "inputs or outputs in a"),
+        (in_trees, "the name of an input or output|inputs or outputs in a"),
     ],
 )
 def test_code_in_a_program_is_refused_before_it_runs(
