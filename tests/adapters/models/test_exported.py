@@ -372,3 +372,58 @@ def test_damaged_archives(tmp_path: Path, model: nn.Module) -> None:
     path = rewrite(tmp_path / "m.pt2", tmp_path / "odd.pt2", lambda _: {"unknown": 1})
     with pytest.raises(ModelError, match="damaged"):
         cp.load(path)
+
+
+class DictOut(nn.Module):
+    """Outputs by name, a keyword argument, a part without gradients, a size in the arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(3, 2), nn.Linear(2, 3)
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> dict[str, Any]:
+        mean = self.encoder(x)
+        with torch.no_grad():
+            shift = mean.sum(0, keepdim=True) / (x.shape[0] * 2)
+        ones = torch.ones(x.shape[0], 1, dtype=x.dtype, device=x.device)
+        recon = self.decoder(mean) * ones
+        return {"recon_x": recon if scale is None else recon * scale, "mu": mean, "parts": [shift, (mean,)]}
+
+
+def test_dictionaries_keywords_and_sizes_are_let_through(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = DictOut().eval()
+    given = {"scale": torch.tensor(2.0)}
+    shapes = {"x": {0: torch.export.Dim.DYNAMIC}, "scale": None}
+    program = torch.export.export(model, (torch.randn(4, 3),), given, dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "m.pt2")
+    loaded = load_exported(tmp_path / "m.pt2", trusted=False)
+    x = torch.randn(7, 3)
+    mine, theirs = loaded(x, **given), model(x, **given)
+    assert torch.allclose(mine["recon_x"], theirs["recon_x"], atol=1e-6)
+    assert torch.allclose(mine["parts"][0], theirs["parts"][0], atol=1e-6)
+
+
+class Convolutional(nn.Module):
+    """Images, with sizes worked out from the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+        self.decoder = nn.Sequential(
+            nn.Linear(2, 64), nn.Unflatten(1, (1, 8, 8)), nn.ConvTranspose2d(1, 1, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+def test_images(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Convolutional().eval()
+    program = torch.export.export(model, (torch.randn(4, 1, 8, 8),), dynamic_shapes=DYNAMIC)
+    torch.export.save(program, tmp_path / "m.pt2")
+    loaded = load_exported(tmp_path / "m.pt2", trusted=False)
+    x = torch.randn(3, 1, 8, 8)
+    assert torch.allclose(loaded(x), model(x), atol=1e-6)
+    assert torch.allclose(loaded.encoder(x), model.encoder(x), atol=1e-6)  # type: ignore[operator]
