@@ -22,6 +22,26 @@ app = typer.Typer(
 Data = Annotated[
     str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
 ]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Model file: a circuitprobe or Lightning checkpoint, a state_dict, safetensors, TorchScript, torch.export, "
+        "a pickled module; or the folder of pythae, scvi-tools or diffusers."
+    ),
+]
+Spec = Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")]
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        help="package.module:function or file.py:function that builds the model whose weights the file holds."
+    ),
+]
+Trust = Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")]
+Imports = Annotated[
+    list[Path] | None,
+    typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust-pickle."),
+]
+Entry = Annotated[str | None, typer.Option(help="Which model or state_dict, where the file holds several.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
@@ -39,24 +59,18 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def audit(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Model file: a circuitprobe checkpoint, a state_dict, safetensors, TorchScript, a pickled module."
-        ),
-    ],
+    model: Model,
     data: Data,
     rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
     seed: Seed = 0,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
     schema: SchemaFile = None,
-    spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
-    factory: Annotated[
-        str | None,
-        typer.Option(help="package.module:function that builds the model of a state_dict or safetensors file."),
-    ] = None,
-    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
+    spec: Spec = None,
+    factory: Factory = None,
+    trust_pickle: Trust = False,
+    imports: Imports = None,
+    entry: Entry = None,
     device: Device = "cpu",
     levels: Annotated[str, typer.Option(help="1 inputs, 2 latents, 3 units and paths, 4 mediation.")] = "1,2,3,4",
     sites: Annotated[
@@ -91,9 +105,11 @@ def audit(
 
     chosen, size, how = level_numbers(levels), memory_bytes(memory), backend_name(backend)
     if json is not None:
-        check_writable(json, (model, data, groups, schema, spec))
+        check_writable(json, (model, data, groups, schema, spec, *(imports or ())))
     with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
-        vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
+        vae = load(
+            model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
+        )  # fmt: skip
         report = run(
             vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, levels=chosen, sites=sites or None,
             patch_rows=patch_rows, patch_units=patch_units, chunk=chunk, memory=size, backend=how, progress=progress,
@@ -157,24 +173,18 @@ def schema(
 
 @app.command()
 def inspect(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Model file: a circuitprobe checkpoint, a state_dict, safetensors, TorchScript, a pickled module."
-        ),
-    ],
+    model: Model,
     data: Annotated[
         str | None, typer.Argument(help="Table, or a benchmark's name; without it the model runs on made-up rows.")
     ] = None,
     sites: Annotated[
         list[str] | None, typer.Option(help="Glob over sites, to see what it chooses; may be repeated.")
     ] = None,
-    spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
-    factory: Annotated[
-        str | None,
-        typer.Option(help="package.module:function that builds the model of a state_dict or safetensors file."),
-    ] = None,
-    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
+    spec: Spec = None,
+    factory: Factory = None,
+    trust_pickle: Trust = False,
+    imports: Imports = None,
+    entry: Entry = None,
     schema: SchemaFile = None,
     target: Target = None,
     rows: Annotated[int, typer.Option(help="How many rows are read at most.", min=2)] = 2048,
@@ -190,6 +200,8 @@ def inspect(
     from circuitprobe.report.terminal import show
 
     with progress_display() as progress, model_output_aside():
-        vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
+        vae = load(
+            model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
+        )  # fmt: skip
         found = run(vae, data, sites=sites or None, target=target, schema=schema, rows=rows, progress=progress)
     show(found)

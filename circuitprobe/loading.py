@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model, resolve_device, wrap
+from circuitprobe.adapters.models import (
+    FolderLoader,
+    LoadOptions,
+    ModelSpec,
+    ProbedVAE,
+    load_model,
+    resolve_device,
+    wrap,
+)
 from circuitprobe.reference_models.checkpoint import FORMAT, rebuild
+
+# what rebuilds the model folders of libraries, by the names in ``adapters.models.folders``
+FOLDER_LOADERS: Mapping[str, FolderLoader] = {}
 
 
 def load(
@@ -19,27 +30,34 @@ def load(
     spec: ModelSpec | str | Path | None = None,
     trust_pickle: bool = False,
     device: str = "cpu",
+    imports: Sequence[str | Path] = (),
+    entry: str | None = None,
 ) -> ProbedVAE:
     """Load a VAE from a file without running code that the file brings.
 
     Args:
-        path: a checkpoint of ``circuitprobe train``, a state_dict or safetensors file (with ``factory``), a TorchScript
-            archive, or a pickled module (with ``trust_pickle``).
-        factory: ``package.module:function`` that returns the empty model of a state_dict.
+        path: a checkpoint of ``circuitprobe train``, a state_dict, Lightning checkpoint or safetensors file (with ``factory``),
+            a TorchScript or torch.export archive, a pickled module (with ``trust_pickle``), or a library's folder.
+        factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a state_dict. It is given
+            those hyper-parameters of a Lightning checkpoint that it takes by name.
         spec: a spec file that names encoder and decoder.
         trust_pickle: run the code in a pickled module; only for files whose origin is known.
         device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
+        imports: Python files that define classes of a pickled module, such as the script that trained it; what the classes need
+            is run, loops and ``if __name__ == "__main__"`` are not. Only with ``trust_pickle``.
+        entry: which model or state_dict, where the file holds several.
 
     Returns:
         The model ready for ``cp.audit``.
 
     Raises:
         ModelError: what the file is instead, and what to type.
+        UsageError: a factory or an imported file fails, or ``imports`` without ``trust_pickle``.
     """
     chosen = spec if spec is None or isinstance(spec, ModelSpec) else ModelSpec.load(spec)
-    return load_model(
-        path, LoadOptions(factory, chosen, trust_pickle, resolve_device(device)), {FORMAT: _reference_model}
-    )
+    files = tuple(Path(file) for file in ([imports] if isinstance(imports, (str, Path)) else imports))
+    options = LoadOptions(factory, chosen, trust_pickle, resolve_device(device), files, entry)
+    return load_model(path, options, {FORMAT: _reference_model}, FOLDER_LOADERS)
 
 
 def as_vae(vae: ProbedVAE | nn.Module | str | Path) -> ProbedVAE:

@@ -1,7 +1,8 @@
 """Models in: loading files safely, naming encoder and decoder, reading what they return."""
 
+from circuitprobe.adapters.models.contents import LoadOptions
 from circuitprobe.adapters.models.device import resolve_device
-from circuitprobe.adapters.models.load import LoadOptions, load_model
+from circuitprobe.adapters.models.load import FolderLoader, load_model
 from circuitprobe.adapters.models.names import class_name
 from circuitprobe.adapters.models.probed import ProbedVAE, check_finite, check_weights
 from circuitprobe.adapters.models.spec import ModelSpec
@@ -10,6 +11,7 @@ from circuitprobe.adapters.models.width import input_width, require_width
 from circuitprobe.adapters.models.wrap import wrap
 
 __all__ = [
+    "FolderLoader",
     "LoadOptions",
     "ModelSpec",
     "ProbedVAE",

@@ -1,0 +1,243 @@
+"""Exported programs rewritten so that loading them runs nothing of the file's own.
+
+``torch.export.load`` is no reader for strangers' files: it falls back to full unpickling, evaluates size expressions as Python,
+pastes names and guards into generated code and takes any attribute of ``torch`` for an operator. So a new archive is
+made of the entries that describe the program and its weights, each checked here, and that one is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuitprobe.adapters.models.files import truncated
+from circuitprobe.errors import ModelError
+
+_PLAIN = re.compile(r"[\w.:+\-> ,/]*")
+_NAME = re.compile(r"([A-Za-z_]\w*)?")
+_DOTTED = re.compile(r"[\w.]*")
+_STACK = re.compile(r"[\w.,;@()\[\]'<>]*")
+_NUMBER_NAMES = (
+    "Symbol Integer Rational Float Add Mul Pow Max Min Abs Eq Ne Gt Ge Lt Le Equality Unequality GreaterThan LessThan "
+    "StrictGreaterThan StrictLessThan And Or Not FloorDiv ModularIndexing Where PythonMod Mod CleanDiv CeilToInt FloorToInt "
+    "CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv TruncToFloat TruncToInt RoundToInt ToFloat Identity"
+)
+_NUMBERS = frozenset(_NUMBER_NAMES.split())
+_EXPRESSION = (
+    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add,
+    ast.Sub, ast.Mult, ast.FloorDiv,
+)  # fmt: skip
+_OPERATOR_NAMES = "getitem add sub mul truediv floordiv mod pow neg pos abs eq ne lt le gt ge and_ or_ not_"
+_OPERATORS = frozenset(_OPERATOR_NAMES.split())
+# containers whose shape tells nothing to import
+_TREES = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None})
+_HIGHER_ORDER = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
+_KEPT_METADATA = "nn_module_stack"
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this file
+    """What in a program is more than a computation on tensors."""
+
+
+def safe_copy(path: Path) -> io.BytesIO:
+    """The archive written anew with only what describes the program and its weights, all of it checked.
+
+    Raises:
+        ModelError: something in it would run code when loaded, or be anything but tensors; or it is damaged.
+    """
+    copy = io.BytesIO()
+    try:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as out:
+            older = "serialized_exported_program.json" in archive.namelist()
+            for name, content in _older(archive) if older else _current(archive):
+                out.writestr(name, content)
+    except _Refused as error:
+        raise ModelError(
+            f"{path.name} is a torch.export archive with {error}: loading it would run code; nothing in it was run",
+            expected="a program of torch's own operators, and tensors",
+            fix="add --trust-pickle if you know where the file comes from",
+        ) from error
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, zipfile.BadZipFile) as error:
+        raise truncated(path) from error
+    copy.seek(0)
+    return copy
+
+
+def _current(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
+    names = archive.namelist()
+    root = names[0].split("/")[0] + "/"
+    programs = [name for name in names if name.startswith(f"{root}models/") and name.endswith(".json")]
+    if programs != [f"{root}models/model.json"]:
+        listed = ", ".join(Path(name).stem for name in programs)
+        raise _Refused(f"{len(programs)} programs ({listed}) where one called model is read")
+    kept = [(programs[0], _program(archive.read(programs[0])))]
+    for part in ("weights", "constants"):
+        config = f"{root}data/{part}/model_{part}_config.json"
+        if config not in names:
+            legacy = f"{root}data/{part}/model.pt"
+            kept.append((legacy, _tensors(archive.read(legacy), legacy)))
+            continue
+        kept.append((config, json.dumps(_on_cpu(json.loads(archive.read(config)))).encode()))
+        entries = [f"{root}data/{part}/{entry}" for entry in _payloads(archive.read(config))]
+        kept += [(entry, archive.read(entry)) for entry in entries]
+    sample = f"{root}data/sample_inputs/model.pt"
+    kept.append((sample, _tensors(archive.read(sample), "its sample inputs")))
+    marks = [root + name for name in ("archive_format", "archive_version", "byteorder", ".data/version")]
+    kept += [(name, archive.read(name)) for name in marks if name in names]
+    return list(dict(kept).items())
+
+
+def _older(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
+    """The layout up to torch 2.7: three pickles beside the program."""
+    program = "serialized_exported_program.json"
+    kept = [("version", archive.read("version")), (program, _program(archive.read(program)))]
+    for part in ("state_dict", "constants", "example_inputs"):
+        name = f"serialized_{part}.pt"
+        if name not in archive.namelist():
+            raise _Refused(f"no {name}")
+        kept.append((name, _tensors(archive.read(name), name)))
+    return kept
+
+
+def _payloads(config: bytes) -> list[str]:
+    """Names of the raw entries that a list of weights speaks of."""
+    found: dict[str, None] = {}
+    for name, entry in json.loads(config)["config"].items():
+        if entry.get("use_pickle"):
+            raise _Refused(f"{name} as a pickled object")
+        _check(_DOTTED, name, "a weight's name")
+        _check(_NAME, entry["path_name"], "an entry's name")
+        found[entry["path_name"]] = None
+    return list(found)
+
+
+def _tensors(content: bytes, what: str) -> bytes:
+    """The tensors of a pickle, read by torch's weights-only unpickler and saved anew: the loader would also run others."""
+    if not content:
+        return content
+    try:
+        tensors = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise _Refused(f"more than tensors in {what} ({str(error).splitlines()[0][:160]})") from error
+    out = io.BytesIO()
+    torch.save(tensors, out)
+    return out.getvalue()
+
+
+def _program(content: bytes) -> bytes:
+    program = json.loads(content)
+    # what the exporting program noted for people, and conditions that would be run as Python
+    program["guards_code"] = []
+    program["graph_module"]["metadata"] = {}
+    _walk(program, "")
+    return json.dumps(_on_cpu(program)).encode()
+
+
+def _on_cpu(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The same with every device the CPU: a program exported on a GPU is read where there is none, and moved afterwards."""
+    if isinstance(value, dict):
+        if set(value) == {"type", "index"}:
+            return {"type": "cpu", "index": None}
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
+
+
+def _walk(value: Any, key: str) -> None:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        if "as_custom_obj" in value:
+            raise _Refused("an object of a class of its own")
+        if "target" in value and "inputs" in value:
+            _operator(value["target"])
+            value["metadata"] = {k: v for k, v in (value.get("metadata") or {}).items() if k == _KEPT_METADATA}
+        for name, item in value.items():
+            _check(_DOTTED, name, "a name")
+            _walk(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            _walk(item, key)
+    elif isinstance(value, str):
+        _text(value, key)
+
+
+def _text(value: str, key: str) -> None:
+    if key == "expr_str":
+        _expression(value)
+    elif key in {"in_spec", "out_spec"}:
+        if value:
+            _tree(json.loads(value)[1], _NAME if key == "in_spec" else _PLAIN)
+    elif key in {"name", "as_name", "forward_arg_names"}:
+        _check(_NAME, value, "a name")
+    elif key == _KEPT_METADATA:
+        _check(_STACK, value, "a module's name")
+    elif key != "target":
+        _check(_PLAIN, value, f"the text of {key or 'an entry'}")
+
+
+def _check(pattern: re.Pattern[str], value: str, what: str) -> None:
+    if not pattern.fullmatch(value):
+        raise _Refused(f"{what} that is none: {value[:60]!r}")
+
+
+def _operator(target: str) -> None:
+    """Only torch's tensor operators, arithmetic on sizes, and Python's arithmetic."""
+    parts = target.split(".")
+    if target.startswith("torch.ops.higher_order."):
+        fits = len(parts) == 4 and parts[3] in _HIGHER_ORDER
+    elif target.startswith("torch.ops."):
+        fits = len(parts) == 5 and parts[2] in {"aten", "prims"} and _overload(*parts[2:])
+    elif parts[0] == "torch":
+        fits = len(parts) == 2 and parts[1].startswith("sym_") and callable(getattr(torch, parts[1], None))
+    else:
+        fits = len(parts) == 2 and (
+            (parts[0] == "_operator" and parts[1] in _OPERATORS)
+            or (parts[0] == "math" and not parts[1].startswith("_") and hasattr(math, parts[1]))
+        )
+    if not fits:
+        raise _Refused(f"a call of {target[:80]}")
+
+
+def _overload(space: str, name: str, overload: str) -> bool:
+    """Whether there is such an operator, and it touches nothing but tensors."""
+    if "file" in name or name.startswith(("save", "_save", "load")):
+        return False
+    packet = getattr(getattr(torch.ops, space), name, None)
+    return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)  # noqa: SLF001 - the class has no public name
+
+
+def _expression(text: str) -> None:
+    """A size: numbers, symbols and arithmetic. The loader evaluates it as Python."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError as error:
+        raise _Refused(f"the size {text[:60]!r}") from error
+    for node in ast.walk(tree):
+        fits = isinstance(node, _EXPRESSION)
+        if isinstance(node, ast.Call):
+            fits = isinstance(node.func, ast.Name) and node.func.id in _NUMBERS
+        elif isinstance(node, ast.Name):
+            fits = node.id in _NUMBERS or bool(re.fullmatch(r"[a-z]{1,3}\d+|int_oo|oo|True|False", node.id))
+        elif isinstance(node, ast.Constant):
+            fits = not isinstance(node.value, str) or bool(re.fullmatch(r"\w+|-?[\d.e+\-]+", node.value))
+        if not fits:
+            raise _Refused(f"the size {text[:60]!r}")
+
+
+def _tree(spec: dict[str, Any], keys: re.Pattern[str]) -> None:
+    """The shape of inputs and outputs: plain containers with plain keys; those of inputs are pasted into code."""
+    context = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
+    if spec["type"] not in _TREES or not (context is None or isinstance(context, list)):
+        raise _Refused(f"inputs or outputs in a {spec['type']}")
+    for key in context or ():
+        if not isinstance(key, (str, int)):
+            raise _Refused(f"inputs or outputs in a {spec['type']}")
+        _check(keys, str(key) if isinstance(key, str) else "", "the name of an input or output")
+    for child in spec["children_spec"]:
+        _tree(child, keys)

@@ -1,0 +1,140 @@
+"""Zip archives: torch's three formats, and those of others."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
+from circuitprobe.adapters.models.pickles import scan_pickle
+from circuitprobe.adapters.models.strangers import packed
+from circuitprobe.errors import ModelError
+
+_SLACK = 16 * 2**20
+_FIX = "a file written by torch.save, torch.jit.save, torch.export.save or circuitprobe train"
+
+
+def look_into_zip(path: Path) -> FileFacts:
+    """Tell what a zip archive holds; nothing in it is run.
+
+    Raises:
+        ModelError: it is damaged, would inflate without bounds, names an entry twice, or is none of torch's.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(path, archive)
+            names = archive.namelist()
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+            _refuse_doubles(path, names)
+            facts = _facts(path, archive, names)
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise truncated(path) from error
+    if facts is None:
+        raise _of_others(path, names)
+    return facts
+
+
+def _facts(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts | None:
+    if any(name.endswith(("/archive_format", "/models/model.json")) for name in names) or {
+        "version",
+        "serialized_exported_program.json",
+    } <= set(names):
+        return _exported(path, archive, names)
+    if any(name.endswith(".data/extern_modules") for name in names):
+        raise ModelError(
+            f"{path.name} is a torch.package archive: weights together with the Python code that uses them",
+            expected="a file that is read without running code",
+            fix="where it came from: torch.save(model.state_dict(), 'weights.pt'), then --factory package.module:function",
+        )
+    if any(name.endswith("constants.pkl") for name in names):
+        code = [archive.read(name).decode("utf-8", "replace") for name in names if name.endswith(".py")]
+        return FileFacts(FileKind.TORCH_SCRIPT, acts=_acts("\n".join(code)))
+    inner = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
+    return FileFacts(FileKind.TORCH_ARCHIVE, *scan_pickle(archive.read(inner[0]))) if inner else None
+
+
+def _exported(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts:
+    """An exported program; imports are those of its pickles: sample inputs, subclass tensors, custom objects."""
+    programs = [name for name in names if "/models/" in f"/{name}" and name.endswith(".json")]
+    older = "serialized_exported_program.json" in names
+    if not programs and not older:
+        compiled = [name for name in names if "/data/aotinductor/" in f"/{name}"]
+        what = "an AOTInductor package: compiled code without the program" if compiled else "without a program in it"
+        raise ModelError(
+            f"{path.name} is a torch.export archive, {what}; nothing in it was run",
+            expected="the exported program, whose layers can be looked into",
+            fix="torch.export.save(torch.export.export(model, (x,)), 'model.pt2')",
+        )
+    found: dict[str, None] = {}
+    for name in names:
+        content = archive.read(name)
+        if content.startswith(b"PK\x03\x04"):
+            content = _pickle_within(content)
+        # raw weights begin as they like; entries called pickles, and pickles whatever they are called
+        if content[:1] == b"\x80" and content[-1:] == b".":
+            found.update(dict.fromkeys(scan_pickle(content)[0]))
+    return FileFacts(FileKind.EXPORTED, tuple(found))
+
+
+def _pickle_within(content: bytes) -> bytes:
+    import io
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return archive.read(inner[0]) if inner else b""
+
+
+def _refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+    """Torch stores its entries uncompressed; what inflates to many times the file is none of its archives."""
+    inflated = sum(entry.file_size for entry in archive.infolist())
+    if inflated > 2 * path.stat().st_size + _SLACK:
+        raise ModelError(
+            f"{path.name} is a zip archive of {path.stat().st_size:,} bytes that would inflate to {inflated:,}",
+            expected="a model file, whose entries torch stores uncompressed",
+            fix=_FIX,
+        )
+
+
+def _refuse_doubles(path: Path, names: list[str]) -> None:
+    """Two entries of one name: which of them is read differs between readers, so that one could be shown and another run."""
+    double = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if double:
+        raise ModelError(
+            f"{path.name} holds the entry {double[0]} twice: damaged, or made to look like another file",
+            expected="an archive as torch writes it, every entry once",
+            fix=_FIX,
+        )
+
+
+def _of_others(path: Path, names: list[str]) -> ModelError:
+    """What a zip archive is that torch did not write."""
+    if {"metadata.json", "config.json"} <= set(names) or "model.weights.h5" in names:
+        return ModelError(
+            f"{path.name} is a Keras model", expected="a PyTorch model", fix="rebuild it in PyTorch and " + _FIX
+        )
+    if names and all(name.endswith(".npy") for name in names):
+        return ModelError(
+            f"{path.name} holds numpy arrays ({', '.join(name[:-4] for name in names[:4])}): a table, or weights without names "
+            "that torch knows",
+            expected="a model file",
+            fix="arrays are the second argument: circuitprobe audit MODEL DATA; weights: torch.save of a state_dict",
+        )
+    models = [name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".safetensors", ".pt2", ".bin"))]
+    if models:
+        return packed(path, "a zip archive", models)
+    return ModelError(
+        f"{path.name} is a zip archive that torch did not write ({len(names)} entries, first {names[0] if names else 'none'})",
+        expected="a model file",
+        fix=_FIX,
+    )
+
+
+def _acts(code: str) -> tuple[str, ...]:
+    """Calls in TorchScript code that reach beyond the computation: files, and operators of other libraries."""
+    found = re.findall(
+        r"\b(torch\.(?:save|load|from_file|_save\w*)|(?:torch\.)?ops\.(?!prim\b|aten\b|quantized\b)\w+[.\w]*)", code
+    )
+    return tuple(dict.fromkeys(found))
