@@ -22,10 +22,28 @@ app = typer.Typer(
 Data = Annotated[
     str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
 ]
+Rows = Annotated[
+    str,
+    typer.Argument(
+        help="Table (CSV, Parquet), images (.npz, .npy, .pt, a folder of PNG or JPEG), or a benchmark: adult, default_credit, "
+        "german_credit, wine_quality."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
 Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
+Condition = Annotated[
+    str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="Column that is left out of the table, such as an index; may be repeated.")
+]
+ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of an .npz or .pt file holds the rows.")]
+Grid = Annotated[int | None, typer.Option(help="Patches per side of an image; default 8.", min=1)]
+Pixels = Annotated[
+    str | None, typer.Option(help="Intensities that the model takes: unit, signed or bytes; default: found by trying.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 
@@ -45,12 +63,17 @@ def audit(
             help="Model file: a circuitprobe checkpoint, a state_dict, safetensors, TorchScript, a pickled module."
         ),
     ],
-    data: Data,
+    data: Rows,
     rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
     seed: Seed = 0,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
     schema: SchemaFile = None,
+    condition: Condition = None,
+    ignore: Ignore = None,
+    array: ArrayName = None,
+    grid: Grid = None,
+    pixels: Pixels = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")] = None,
     factory: Annotated[
         str | None,
@@ -78,13 +101,13 @@ def audit(
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Audit a VAE on a table: what each latent drives, through which units, and how sure that is.
+    """Audit a VAE on a table or on images: what each latent drives, through which units, and how sure that is.
 
     Example: circuitprobe audit model.pt data.csv --target income --json audit.json
     """
     from circuitprobe.auditing import audit as run
     from circuitprobe.loading import load
-    from circuitprobe.options import backend_name, level_numbers, memory_bytes
+    from circuitprobe.options import backend_name, level_numbers, memory_bytes, names
     from circuitprobe.report.files import check_writable
     from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
@@ -95,7 +118,8 @@ def audit(
     with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
         vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
         report = run(
-            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, levels=chosen, sites=sites or None,
+            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, condition=names(condition), ignore=ignore,
+            array=array, grid=grid, pixels=pixels, levels=chosen, sites=sites or None,
             patch_rows=patch_rows, patch_units=patch_units, chunk=chunk, memory=size, backend=how, progress=progress,
         )  # fmt: skip
     if json is not None:
@@ -164,7 +188,8 @@ def inspect(
         ),
     ],
     data: Annotated[
-        str | None, typer.Argument(help="Table, or a benchmark's name; without it the model runs on made-up rows.")
+        str | None,
+        typer.Argument(help="Table, images, or a benchmark's name; without it the model runs on made-up rows."),
     ] = None,
     sites: Annotated[
         list[str] | None, typer.Option(help="Glob over sites, to see what it chooses; may be repeated.")
@@ -177,6 +202,11 @@ def inspect(
     trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")] = False,
     schema: SchemaFile = None,
     target: Target = None,
+    condition: Condition = None,
+    ignore: Ignore = None,
+    array: ArrayName = None,
+    grid: Grid = None,
+    pixels: Pixels = None,
     rows: Annotated[int, typer.Option(help="How many rows are read at most.", min=2)] = 2048,
     device: Device = "cpu",
 ) -> None:
@@ -186,10 +216,14 @@ def inspect(
     """
     from circuitprobe.inspecting import inspect as run
     from circuitprobe.loading import load
+    from circuitprobe.options import names
     from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
 
     with progress_display() as progress, model_output_aside():
         vae = load(model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device)
-        found = run(vae, data, sites=sites or None, target=target, schema=schema, rows=rows, progress=progress)
+        found = run(
+            vae, data, sites=sites or None, target=target, schema=schema, condition=names(condition), ignore=ignore,
+            array=array, grid=grid, pixels=pixels, rows=rows, progress=progress,
+        )  # fmt: skip
     show(found)

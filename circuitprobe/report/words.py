@@ -184,6 +184,15 @@ def audit_warnings(
                 f"values missing or unseen in {counted(len(missing), 'column')}: {'; '.join(missing[:4])}{_more(missing, 4)}",
             )
         )
+    renamed = [f"{old} as {new}" for new, old in data.renamed.items()]
+    if renamed:
+        found.append(
+            (
+                "renamed_columns",
+                f"{counted(len(renamed), 'column')} matched the model's although case, spaces or signs differ: "
+                f"{', '.join(renamed[:6])}{_more(renamed, 6)}",
+            )
+        )
     constant = [entry.name for entry in data.left_out if entry.reason.startswith("constant")]
     if constant:
         found.append(
@@ -245,9 +254,12 @@ def _encoding_warnings(data: DataReport) -> list[tuple[str, str]]:
     return [
         (
             "ambiguous_encoding",
-            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, "
+            f"{'scaling ' if data.image is None else ''}{chosen.scaling.value} ({chosen.layout}) was taken, "
             f"{rival.scaling.value} ({rival.layout}) reconstructs almost as well: "
-            f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; a schema file decides it",
+            f"{number(chosen.mse)} and {number(rival.mse)} of the column means' MSE; "
+            + (
+                "a schema file decides it" if data.image is None else "--pixels unit, signed or bytes decides the range"
+            ),
         )
     ]
 

@@ -1,0 +1,102 @@
+"""The encoding of a table under which a model reconstructs best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from circuitprobe.adapters.data import apply_encoding, encoding_features
+from circuitprobe.adapters.models import ProbedVAE, check_finite
+from circuitprobe.errors import CircuitProbeError
+from circuitprobe.fitting.finishing import is_constant, nothing_varies
+from circuitprobe.fitting.links import choose_links, some_rows
+from circuitprobe.fitting.options import Tried
+from circuitprobe.levels.reconstruction import squared_errors
+from circuitprobe.probe import Readout
+from circuitprobe.probe.readout import feature_std
+from circuitprobe.types import MissingValues, Table, TableEncoding
+
+if TYPE_CHECKING:
+    from circuitprobe.fitting.condition import Condition
+    from circuitprobe.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way of turning a table into a model's rows.
+
+    Attributes:
+        encoding: of the columns that are features.
+        condition: of those that condition the model, None where there are none.
+    """
+
+    encoding: TableEncoding
+    condition: Condition | None = None
+
+    def rows(self, table: Table) -> tuple[FloatArray, tuple[MissingValues, ...]]:
+        """Rows [data dimensions | condition dimensions], shape (rows, dims), and what was missing in them."""
+        x, missing = apply_encoding(table, self.encoding)
+        return (x if self.condition is None else np.concatenate([x, self.condition.rows(table)], axis=1)), missing
+
+    def model(self, vae: ProbedVAE) -> ProbedVAE:
+        """The model with the width of the condition told."""
+        return vae if self.condition is None else replace(vae, condition_width=self.condition.width)
+
+    @property
+    def described(self) -> TableEncoding:
+        """The encoding with the condition's coding among its words."""
+        if self.condition is None:
+            return self.encoding
+        return replace(self.encoding, layout=f"{self.encoding.layout}; condition {self.condition.words}")
+
+
+def choose(
+    vae: ProbedVAE, table: Table, candidates: Sequence[Candidate]
+) -> tuple[ProbedVAE, Candidate, tuple[Tried, ...]]:
+    """The candidate under which the model reconstructs best, the model settled on it, and what was tried.
+
+    Raises:
+        CircuitProbeError: the model fails under all of them.
+    """
+    tried: list[Tried] = []
+    errors: list[CircuitProbeError] = []
+    for candidate in candidates:
+        try:
+            tried.append(Tried(candidate.described, relative_mse(vae, table, candidate)))
+        except CircuitProbeError as error:
+            errors.append(error)
+            tried.append(Tried(candidate.described, None))
+    scored = [(entry.mse, number) for number, entry in enumerate(tried) if entry.mse is not None]
+    if not scored:
+        raise errors[0]
+    best = min(scored)[1]
+    tried[best] = replace(tried[best], chosen=True)
+    x, _ = candidates[best].rows(table)
+    settled = candidates[best].model(vae).resolved(vae.to_input(some_rows(x)))
+    return settled, candidates[best], tuple(tried) if len(candidates) > 1 or vae.encoding is None else ()
+
+
+def relative_mse(vae: ProbedVAE, table: Table, candidate: Candidate) -> float:
+    """Reconstruction MSE (METHOD.md section 5) of the table's rows under a candidate, over that of the column means.
+
+    Raises:
+        CircuitProbeError: the candidate does not fit the table, or the model fails on it.
+    """
+    x = some_rows(candidate.rows(table)[0])
+    settled = candidate.model(vae).resolved(vae.to_input(x))
+    features = tuple(
+        f for f in choose_links(settled, x, encoding_features(candidate.encoding)) if not is_constant(x, f)
+    )
+    if not features:
+        raise nothing_varies(table.source)
+    readout = Readout.build(features, feature_std(x, features), settled.device)
+    inputs = settled.to_input(x)
+    output = settled.decode(settled.encode(inputs).mean)
+    check_finite(output, settled.recognition.decode)
+    rows = readout.rows(torch.as_tensor(x, device=inputs.device))
+    errors, constant = squared_errors(readout, readout.read(output), rows)
+    return float(errors.mean() / constant.mean())
