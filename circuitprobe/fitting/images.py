@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FIRST_ROWS = 32
 SCORED_ROWS = 512
 INSIDE = 1e-3
+# error over that of the mean image
+RECONSTRUCTS = 0.9
+NEAR_TIE = 1.05
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
             expected="a reconstruction of finite numbers",
             fix="check that training did not diverge",
         )
-    best = min(scored)[1]
+    best = _best(scored)
     tried[best] = replace(tried[best], chosen=True)
     form, encoding, reading = readings[best]
     x = form.rows(encoding.scaling)
@@ -127,6 +130,14 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
         target=rows.labels, target_name=None if rows.labels is None else options.target, image=encoding,
     )  # fmt: skip
     return Fitted(settled, data, tuple(tried))
+
+
+def _best(scored: Sequence[tuple[float, int]]) -> int:
+    """The form with the smallest error; the plainest of near ties where the model reconstructs under none of them."""
+    least = min(scored)
+    if least[0] < RECONSTRUCTS:
+        return least[1]
+    return min(place for error, place in scored if error <= least[0] * NEAR_TIE)
 
 
 def _scalings(options: DataOptions) -> tuple[PixelRange, ...]:
@@ -228,7 +239,7 @@ def _scored(
     same = _Reading("intensities of the same range", Link.IDENTITY, 1 / scale, -center / scale)
     try:
         settled = _with_shape(vae, form).resolved(inputs)
-        output = settled.decode(settled.encode(inputs).mean)
+        output = settled.decode(settled.encode(inputs).mean).detach()
         check_finite(output, settled.recognition.decode)
     except CircuitProbeError:
         return [(same, None)]

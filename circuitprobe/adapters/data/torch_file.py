@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -41,9 +42,12 @@ def torch_arrays(path: Path) -> tuple[StoredArray, ...]:
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        # torch's own message says how to run what is in the file
+        more = isinstance(error, pickle.UnpicklingError)
+        why = "it holds more than tensors" if more else f"{type(error).__name__}, damaged or cut off"
         raise DataError(
-            f"{path.name} cannot be read as tensors alone: {str(error).strip().splitlines()[0]}",
-            expected="a tensor that torch.save wrote; nothing but tensors is ever loaded from data",
+            f"{path.name} cannot be read as tensors alone: {why}.",
+            expected="a whole tensor that torch.save wrote; anything else in data is never loaded",
             fix='torch.save(images, "images.pt") with images a tensor of shape (rows, channels, height, width)',
         ) from error
     tensors = {name: tensor for name, tensor in _named(content).items() if isinstance(tensor, torch.Tensor)}
