@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from circuitprobe.types import FloatArray
 
 FIRST_ROWS = 32
-SCORED_ROWS = 512
+SCORED_ROWS = 256
 INSIDE = 1e-3
 # error over that of the mean image
 RECONSTRUCTS = 0.9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from circuitprobe.report.model import AuditWarning
@@ -99,7 +99,12 @@ def drive_sentence(latent: LatentReport) -> str:
     if share >= MOST_OF_THE_EFFECT:
         return f"{latent.name} drives {joined([name for name, _ in named])} ({share:.0%} of its effect; {strength})."
     most = joined([f"{short(name)} {part:.0%}" for name, part in named])
-    return f"{latent.name} moves many columns at once, most {most} ({strength})."
+    return f"{latent.name} moves many {what_moves(latent.effects)} at once, most {most} ({strength})."
+
+
+def what_moves(features: Iterable[str]) -> str:
+    """What the features are: ``columns`` of a table, or ``patches`` of an image."""
+    return "patches" if all(name.startswith("patch ") for name in features) else "columns"
 
 
 def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], scores: Scores | None) -> tuple[str, ...]:
@@ -108,7 +113,9 @@ def verdict(reconstruction: Reconstruction, latents: Sequence[LatentReport], sco
     Sentences on levels 3 and 4 are ``level_words.level_sentences``.
     """
     mse = reconstruction.mse
-    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
+    pictures = what_moves(reconstruction.features) == "patches"
+    constant = "the mean image" if pictures else "each column's mean or frequencies"
+    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting {constant}"
     if reconstruction.reconstructs and mse.value is not None and mse.null:
         lines = [f"The model reconstructs: {against}, {1 - mse.value / mse.null:.0%} less."]
     else:
