@@ -11,7 +11,7 @@ import torch
 
 from circuitprobe.adapters.data import apply_encoding, encoding_features
 from circuitprobe.adapters.models import ProbedVAE, check_finite
-from circuitprobe.errors import CircuitProbeError
+from circuitprobe.errors import CircuitProbeError, DataError
 from circuitprobe.fitting.finishing import is_constant, nothing_varies
 from circuitprobe.fitting.links import choose_links, some_rows
 from circuitprobe.fitting.options import Tried
@@ -23,6 +23,9 @@ from circuitprobe.types import MissingValues, Table, TableEncoding
 if TYPE_CHECKING:
     from circuitprobe.fitting.condition import Condition
     from circuitprobe.types import FloatArray
+
+
+SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,36 @@ def choose(
             tried.append(Tried(candidate.described, None))
     scored = [(entry.mse, number) for number, entry in enumerate(tried) if entry.mse is not None]
     if not scored:
-        raise errors[0]
+        raise errors[0] if candidates[0].condition is None else no_condition_fits(table, candidates, errors[0])
     best = min(scored)[1]
     tried[best] = replace(tried[best], chosen=True)
     x, _ = candidates[best].rows(table)
     settled = candidates[best].model(vae).resolved(vae.to_input(some_rows(x)))
     return settled, candidates[best], tuple(tried) if len(candidates) > 1 or vae.encoding is None else ()
+
+
+def no_condition_fits(table: Table, candidates: Sequence[Candidate], first: CircuitProbeError) -> DataError:
+    """The error for a model that takes the table under no coding of its condition.
+
+    Args:
+        table: the table.
+        candidates: all that were tried.
+        first: what the model said to the plainest.
+    """
+    ways = dict.fromkeys(
+        (each.encoding.width, each.condition.width, each.condition.words) for each in candidates if each.condition
+    )
+    shown = [f"    {data} dimensions of the data + {given} of the condition ({words})" for data, given, words in ways]
+    names = (
+        ", ".join(column.name for column in candidates[0].condition.encoding.columns) if candidates[0].condition else ""
+    )
+    return DataError(
+        f"The model takes {table.source} with the condition {names} in none of these forms:\n"
+        + "\n".join(shown[:SHOWN])
+        + f"\n    it said: {first.seen}",
+        expected="a model whose encoder and decoder both take the condition behind the data or the code",
+        fix="other columns (--condition a,b in the model's order), and leave out what is no feature with --target and --ignore",
+    )
 
 
 def relative_mse(vae: ProbedVAE, table: Table, candidate: Candidate) -> float:

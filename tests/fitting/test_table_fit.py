@@ -274,6 +274,14 @@ def test_widths_count_data_and_condition_together() -> None:
         fit(replace(vae, input_width=11), table, DataOptions(condition=("town",)))
 
 
+def test_a_model_that_takes_no_coding_of_the_condition_is_refused_with_all_that_were_tried() -> None:
+    vae = conditional(3, 7, lambda rows: rows[:, 0])
+    with pytest.raises(DataError) as caught:
+        fit(vae, grouped()[[*NUMERIC, "town"]], DataOptions(condition=("town",)))
+    assert "3 dimensions of the data + 1 of the condition (class number)" in caught.value.seen
+    assert "3 dimensions of the data + 3 of the condition (one-hot)" in caught.value.seen
+
+
 def test_conditions_that_cannot_be() -> None:
     vae = conditional(3, 1, lambda rows: rows[:, 0])
     with pytest.raises(DataError, match="no column 'tow' to condition on") as caught:
