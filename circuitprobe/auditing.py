@@ -15,7 +15,7 @@ from circuitprobe import __version__
 from circuitprobe.adapters.data import TableSchema
 from circuitprobe.adapters.models import ProbedVAE, check_weights, fresh_twin, runs_the_models_weights
 from circuitprobe.errors import ModelError, UsageError
-from circuitprobe.fitting import DataOptions, Fitted, fit
+from circuitprobe.fitting import DataOptions, Fitted, fit, names_of
 from circuitprobe.fitting.describe import data_report, model_report
 from circuitprobe.interventions.sources import SOURCES
 from circuitprobe.interventions.subject import BackendName, Run
@@ -63,6 +63,11 @@ def audit(
     groups: Mapping[str, Sequence[str]] | str | Path | None = None,
     schema: TableSchema | str | Path | None = None,
     features: Sequence[Feature] | None = None,
+    condition: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    array: str | None = None,
+    grid: int | None = None,
+    pixels: str | None = None,
     rows: int = 2048,
     seed: int = 0,
     n_values: int = 8,
@@ -84,12 +89,18 @@ def audit(
 
     Args:
         vae: a wrapped model, a module whose halves are known by name, or a model file. It is left as it was.
-        data: a CSV or Parquet file, a benchmark's name, a DataFrame; or an array or tensor (rows, dims) in the model's
-            space, images as (rows, channels, height, width) with intensities in [0, 1].
+        data: a CSV or Parquet file, a benchmark's name, a DataFrame; an .npy, .npz or .pt file of images or rows, a folder of PNG
+            or JPEG files; or an array or tensor (rows, dims) in the model's space, images as (rows, height, width) with channels
+            before or behind and intensities from 0 to 1, -1 to 1 or 0 to 255.
         target: label column: never a feature; the report says how well it is told from mu(x).
         groups: feature groups by name, or a TOML file; default the benchmark's, else clustered by association.
         schema: what the columns are, or a TOML file, where inference would be wrong.
         features: how the dimensions of an array read; default one numeric or binary feature per dimension.
+        condition: column or columns that condition encoder and decoder: put behind the data of every row, no features.
+        ignore: column or columns that are left out of the table.
+        array: which array of an .npz or .pt file holds the rows.
+        grid: patches per side of an image; default 8.
+        pixels: the range of intensities that the model takes: ``unit``, ``signed`` or ``bytes``; default found by trying.
         rows: how many rows are audited at most; memory grows with it, never with the table.
         seed: of every draw. Same seed, rows and version: the same report.
         n_values: K, intervention values per latent.
@@ -126,7 +137,9 @@ def audit(
     show = progress or Silent()
     wrapped = as_vae(vae)
     said = schema if schema is None or isinstance(schema, TableSchema) else TableSchema.load(schema)
-    options = DataOptions(rows, seed, said, groups, target, features)
+    options = DataOptions(
+        rows, seed, said, groups, target, features, names_of(condition), names_of(ignore), array, grid, pixels
+    )
     with untouched(wrapped.model), threads_for(wrapped.model), backend_named(backend) as runs:
         check_weights(wrapped.model)
         with show.phase("reading rows", None) as tick:

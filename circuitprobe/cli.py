@@ -42,10 +42,28 @@ Imports = Annotated[
     typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust-pickle."),
 ]
 Entry = Annotated[str | None, typer.Option(help="Which model or state_dict, where the file holds several.")]
+Rows = Annotated[
+    str,
+    typer.Argument(
+        help="Table (CSV, Parquet), images (.npz, .npy, .pt, a folder of PNG or JPEG), or a benchmark: adult, default_credit, "
+        "german_credit, wine_quality."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
 Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
+Condition = Annotated[
+    str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="Column that is left out of the table, such as an index; may be repeated.")
+]
+ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of an .npz or .pt file holds the rows.")]
+Grid = Annotated[int | None, typer.Option(help="Patches per side of an image; default 8.", min=1)]
+Pixels = Annotated[
+    str | None, typer.Option(help="Intensities that the model takes: unit, signed or bytes; default: found by trying.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 
@@ -60,12 +78,17 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def audit(
     model: Model,
-    data: Data,
+    data: Rows,
     rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
     seed: Seed = 0,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
     schema: SchemaFile = None,
+    condition: Condition = None,
+    ignore: Ignore = None,
+    array: ArrayName = None,
+    grid: Grid = None,
+    pixels: Pixels = None,
     spec: Spec = None,
     factory: Factory = None,
     trust_pickle: Trust = False,
@@ -92,13 +115,13 @@ def audit(
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Audit a VAE on a table: what each latent drives, through which units, and how sure that is.
+    """Audit a VAE on a table or on images: what each latent drives, through which units, and how sure that is.
 
     Example: circuitprobe audit model.pt data.csv --target income --json audit.json
     """
     from circuitprobe.auditing import audit as run
     from circuitprobe.loading import load
-    from circuitprobe.options import backend_name, level_numbers, memory_bytes
+    from circuitprobe.options import backend_name, level_numbers, memory_bytes, names
     from circuitprobe.report.files import check_writable
     from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
@@ -111,7 +134,8 @@ def audit(
             model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
         )  # fmt: skip
         report = run(
-            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, levels=chosen, sites=sites or None,
+            vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, condition=names(condition), ignore=ignore,
+            array=array, grid=grid, pixels=pixels, levels=chosen, sites=sites or None,
             patch_rows=patch_rows, patch_units=patch_units, chunk=chunk, memory=size, backend=how, progress=progress,
         )  # fmt: skip
     if json is not None:
@@ -175,7 +199,8 @@ def schema(
 def inspect(
     model: Model,
     data: Annotated[
-        str | None, typer.Argument(help="Table, or a benchmark's name; without it the model runs on made-up rows.")
+        str | None,
+        typer.Argument(help="Table, images, or a benchmark's name; without it the model runs on made-up rows."),
     ] = None,
     sites: Annotated[
         list[str] | None, typer.Option(help="Glob over sites, to see what it chooses; may be repeated.")
@@ -187,6 +212,11 @@ def inspect(
     entry: Entry = None,
     schema: SchemaFile = None,
     target: Target = None,
+    condition: Condition = None,
+    ignore: Ignore = None,
+    array: ArrayName = None,
+    grid: Grid = None,
+    pixels: Pixels = None,
     rows: Annotated[int, typer.Option(help="How many rows are read at most.", min=2)] = 2048,
     device: Device = "cpu",
 ) -> None:
@@ -196,6 +226,7 @@ def inspect(
     """
     from circuitprobe.inspecting import inspect as run
     from circuitprobe.loading import load
+    from circuitprobe.options import names
     from circuitprobe.report.progress import model_output_aside, progress_display
     from circuitprobe.report.terminal import show
 
@@ -203,5 +234,8 @@ def inspect(
         vae = load(
             model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
         )  # fmt: skip
-        found = run(vae, data, sites=sites or None, target=target, schema=schema, rows=rows, progress=progress)
+        found = run(
+            vae, data, sites=sites or None, target=target, schema=schema, condition=names(condition), ignore=ignore,
+            array=array, grid=grid, pixels=pixels, rows=rows, progress=progress,
+        )  # fmt: skip
     show(found)

@@ -17,7 +17,7 @@ from circuitprobe.adapters.data import TableSchema, encoding_features
 from circuitprobe.adapters.models import ProbedVAE, check_weights, class_name, input_width
 from circuitprobe.adapters.models.names import half_from_path
 from circuitprobe.errors import ModelError, UsageError
-from circuitprobe.fitting import DataOptions, Fitted, fit
+from circuitprobe.fitting import DataOptions, Fitted, fit, names_of
 from circuitprobe.fitting.describe import data_report
 from circuitprobe.interventions.subject import Run, tried_out
 from circuitprobe.loading import as_vae
@@ -45,6 +45,11 @@ def inspect(
     groups: Mapping[str, Sequence[str]] | str | Path | None = None,
     schema: TableSchema | str | Path | None = None,
     features: Sequence[Feature] | None = None,
+    condition: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    array: str | None = None,
+    grid: int | None = None,
+    pixels: str | None = None,
     rows: int = 2048,
     seed: int = 0,
     progress: Progress | None = None,
@@ -59,6 +64,11 @@ def inspect(
         groups: feature groups by name, or a TOML file.
         schema: what the columns are, or a TOML file.
         features: how the dimensions of an array read.
+        condition: column or columns that condition encoder and decoder: put behind the data of every row, no features.
+        ignore: column or columns that are left out of the table.
+        array: which array of an .npz or .pt file holds the rows.
+        grid: patches per side of an image; default 8.
+        pixels: the range of intensities that the model takes: ``unit``, ``signed`` or ``bytes``; default found by trying.
         rows: how many rows are read at most; with the rows of the audit the same encoding is chosen.
         seed: of the choice of rows, or of those made up.
         progress: told what is going on.
@@ -78,11 +88,13 @@ def inspect(
         check_weights(wrapped.model)
         fitted = None
         if data is None:
-            _refuse_without_data(target=target, groups=groups, schema=schema, features=features)
+            _refuse_without_data(target=target, groups=groups, schema=schema, features=features, condition=condition)
             x = _made_up(wrapped, seed)
             settled = wrapped.resolved(wrapped.to_input(x), real=False)
         else:
-            options = DataOptions(rows, seed, said, groups, target, features)
+            options = DataOptions(
+                rows, seed, said, groups, target, features, names_of(condition), names_of(ignore), array, grid, pixels
+            )
             with progress.phase("reading rows", None) if progress else nullcontext() as tick:
                 fitted = fit(wrapped, data, options, tick)
             settled, x = fitted.vae, fitted.data.x

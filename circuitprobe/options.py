@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from typing import Literal
 
@@ -50,3 +51,17 @@ def backend_name(text: str) -> Literal["hooks", "nnsight"]:
     if text == "nnsight":
         return "nnsight"
     raise UsageError(f"--backend {text}", expected="hooks or nnsight", fix="--backend hooks")
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """``label,year`` as (label, year); a name with a comma in it stands in double quotes.
+
+    Raises:
+        UsageError: an empty name.
+    """
+    if text is None:
+        return None
+    found = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""]))
+    if not all(found):
+        raise UsageError(f"--condition {text!r}", expected="column names with commas", fix="--condition label,year")
+    return found

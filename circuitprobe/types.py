@@ -59,6 +59,14 @@ class Scaling(StrEnum):
     MODEL = "the model's own"
 
 
+class PixelRange(StrEnum):
+    """In which range a model takes the intensities of pixels."""
+
+    UNIT = "intensities from 0 to 1"
+    SIGNED = "intensities from -1 to 1"
+    BYTES = "intensities from 0 to 255"
+
+
 @dataclass(frozen=True)
 class Posterior:
     """q(z|x) = N(mean, diag exp(log_var)).
@@ -124,6 +132,8 @@ class Table:
         index: which rows of it are here, ascending, counted from 0, shape (rows,).
         frame: those rows; numeric columns as float64 with nan, all others as str with None for missing.
         columns: one entry per column of ``frame``, in order.
+        renamed: names here and in the file of columns that were matched although case, spaces or signs differ.
+        path: the file as the user typed it; "" where there is none.
     """
 
     source: str
@@ -131,6 +141,8 @@ class Table:
     index: IntArray
     frame: pd.DataFrame
     columns: tuple[Column, ...]
+    renamed: tuple[tuple[str, str], ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,17 +188,57 @@ class TableEncoding:
 
 
 @dataclass(frozen=True)
+class ImageEncoding:
+    """How stored images became the model's input.
+
+    Attributes:
+        shape: (channels, height, width) of one image as the model gets it.
+        row_shape: shape in which the encoder takes it, () for a flat row.
+        channels_last: a row counts channels last, whatever its shape.
+        scaling: the range that intensities from 0 to 1 became.
+        output: how the decoder's output reads as intensities, in words.
+        layout: axes and channels, in words.
+        stored: how the images were stored, in words.
+        grid: rows and columns of patches; (0, 0) where the caller says what the features are.
+    """
+
+    shape: tuple[int, int, int]
+    row_shape: tuple[int, ...]
+    channels_last: bool
+    scaling: PixelRange
+    output: str
+    layout: str
+    stored: str
+    grid: tuple[int, int] = (0, 0)
+
+    @property
+    def described(self) -> str:
+        """Axes, channels and the reading of the output, in words."""
+        return f"{self.layout}; output read as {self.output}"
+
+
+@dataclass(frozen=True)
 class Decode:
     """How the decoder's output columns of one feature read.
 
     The value or probability is ``link(output[dims]) * scale + center``; scale and center differ from 1 and 0 only for a
-    binary column that was standardised before training.
+    binary column that was standardised before training, and for pixels of a model whose intensities are not in [0, 1].
+
+    Attributes:
+        dims: columns of the decoder's output.
+        link: what is applied to them.
+        center: added afterwards.
+        scale: multiplied with before that.
+        row_center: the same for the model's input; None where it is ``center``.
+        row_scale: see ``row_center``.
     """
 
     dims: tuple[int, ...]
     link: Link = Link.IDENTITY
     center: float = 0.0
     scale: float = 1.0
+    row_center: float | None = None
+    row_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +299,9 @@ class AuditData:
         left_out: columns that no score is computed on.
         missing: what was done about missing values.
         encoding: how the table became ``x``; None where rows came as an array in the model's space.
+        image: how images became ``x``; None for anything else.
+        condition: columns that condition both halves; the last dimensions of ``x`` hold them, no feature spans these.
+        renamed: the model's names of columns with those in the table, where they differ in case, spaces or signs.
         source: short name of the table.
         total: rows of the whole table.
         index: which rows of it are audited, shape (rows,).
@@ -266,6 +321,9 @@ class AuditData:
     missing: tuple[MissingValues, ...] = ()
     encoding: TableEncoding | None = None
     columns: tuple[Column, ...] = ()
+    image: ImageEncoding | None = None
+    condition: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

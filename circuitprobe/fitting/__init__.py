@@ -1,5 +1,6 @@
-"""Bringing a table and a model together."""
+"""Bringing rows and a model together."""
 
-from circuitprobe.fitting.rows import DataOptions, Fitted, Tried, fit
+from circuitprobe.fitting.options import DataOptions, Fitted, Tried, names_of
+from circuitprobe.fitting.rows import fit
 
-__all__ = ["DataOptions", "Fitted", "Tried", "fit"]
+__all__ = ["DataOptions", "Fitted", "Tried", "fit", "names_of"]

@@ -16,17 +16,19 @@ from circuitprobe.report.model import (
     DataReport,
     EncodingTried,
     FeatureReport,
+    ImageReport,
     LeftOutReport,
     MissingReport,
     ModelReport,
+    Role,
 )
-from circuitprobe.types import FeatureKind
+from circuitprobe.types import FeatureKind, ImageEncoding
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models import ProbedVAE
-    from circuitprobe.fitting.rows import Fitted
+    from circuitprobe.fitting.options import Fitted
     from circuitprobe.levels.setting import LevelSetting
-    from circuitprobe.types import Column
+    from circuitprobe.types import AuditData, Column, TableEncoding
 
 
 def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:
@@ -91,13 +93,13 @@ def data_report(fitted: Fitted) -> DataReport:
         rows_total=data.total,
         rows_audited=len(data.x),
         rows_sha256=hashlib.sha256(np.ascontiguousarray(data.x).tobytes()).hexdigest(),
-        columns=tuple(_column(column, {f.name for f in data.features}, data.target_name) for column in data.columns),
+        columns=tuple(_column(column, {f.name for f in data.features}, data) for column in data.columns),
         features=features,
         groups={group.name: group.features for group in data.groups},
         groups_from=data.groups_from,
         scaling=data.encoding.scaling if data.encoding else None,
         encodings_tried=tuple(
-            EncodingTried(scaling=t.encoding.scaling, layout=t.encoding.layout, mse=t.mse, chosen=t.chosen)
+            EncodingTried(scaling=t.encoding.scaling, layout=_layout(t.encoding), mse=t.mse, chosen=t.chosen)
             for t in fitted.tried
         ),
         left_out=tuple(LeftOutReport(name=entry.name, reason=entry.reason) for entry in data.left_out),
@@ -105,15 +107,40 @@ def data_report(fitted: Fitted) -> DataReport:
             MissingReport(name=entry.name, count=entry.count, treatment=entry.treatment) for entry in data.missing
         ),
         target=data.target_name,
+        image=None if data.image is None else _image(data.image),
+        condition=data.condition,
+        renamed=dict(data.renamed),
     )
 
 
-def _column(column: Column, features: set[str], target: str | None) -> ColumnReport:
+def _layout(encoding: TableEncoding | ImageEncoding) -> str:
+    return encoding.described if isinstance(encoding, ImageEncoding) else encoding.layout
+
+
+def _image(image: ImageEncoding) -> ImageReport:
+    return ImageReport(
+        stored=image.stored,
+        layout=image.layout,
+        shape=image.shape,
+        range=image.scaling,
+        output=image.output,
+        grid=image.grid,
+    )
+
+
+def _column(column: Column, features: set[str], data: AuditData) -> ColumnReport:
+    role: Role = "left out"
+    if column.name in features:
+        role = "feature"
+    elif column.name == data.target_name:
+        role = "target"
+    elif column.name in data.condition:
+        role = "condition"
     return ColumnReport(
         name=column.name,
         kind=column.kind,
         inferred=column.inferred,
         missing=column.missing,
         levels=len(column.categories) or None,
-        role="feature" if column.name in features else "target" if column.name == target else "left out",
+        role=role,
     )

@@ -1,86 +1,46 @@
-"""Bringing a table and a model together: the encoding under which the model reconstructs best."""
+"""Bringing rows of any kind and a model together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from circuitprobe.adapters.benchmarks import Benchmark, named_benchmark
 from circuitprobe.adapters.data import (
+    ArrayRows,
     ColumnSchema,
     TableSchema,
-    apply_encoding,
     array_data,
+    array_rows,
     candidate_encodings,
-    check_groups,
-    cluster_groups,
     encoding_features,
-    load_groups,
-    patch_features,
+    is_array_source,
+    read_array_source,
     read_table,
 )
+from circuitprobe.adapters.data.column_names import names_an_index
+from circuitprobe.adapters.data.near_names import close_names, shell_word
 from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.models import ProbedVAE, input_width, require_width
-from circuitprobe.errors import CircuitProbeError, DataError, UsageError
-from circuitprobe.fitting.links import choose_links, decoded_rows, some_rows
+from circuitprobe.errors import DataError, UsageError
+from circuitprobe.fitting.candidates import Candidate, choose
+from circuitprobe.fitting.condition import candidate_conditions
+from circuitprobe.fitting.finishing import finished
+from circuitprobe.fitting.images import fit_images
+from circuitprobe.fitting.links import choose_links, some_rows
+from circuitprobe.fitting.options import DataOptions, Fitted
 from circuitprobe.interventions.conditions import without_condition
-from circuitprobe.levels.reconstruction import squared_errors
-from circuitprobe.probe import Readout
-from circuitprobe.probe.readout import feature_std
-from circuitprobe.types import AuditData, ColumnKind, Feature, FeatureGroup, FeatureKind, LeftOut, Table, TableEncoding
+from circuitprobe.types import AuditData, Column, ColumnKind, Feature, FeatureKind, LeftOut, Table, TableEncoding
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from circuitprobe.types import FloatArray
-
-
-LARGEST = 1e18
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What the caller says about the rows.
-
-    Attributes:
-        rows: how many are audited.
-        seed: of their choice.
-        schema: overrides what is inferred.
-        groups: feature groups, by name or in a file; None: the benchmark's, else clustered.
-        target: the label column; never a feature.
-        features: how the dimensions of an array read.
-    """
-
-    rows: int = 2048
-    seed: int = 0
-    schema: TableSchema | None = None
-    groups: Mapping[str, Sequence[str]] | str | Path | None = None
-    target: str | None = None
-    features: Sequence[Feature] | None = None
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One encoding and its reconstruction MSE over that of the column means; None where the model gave no finite rows."""
-
-    encoding: TableEncoding
-    mse: float | None
-    chosen: bool = False
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model settled on rows that fit it."""
-
-    vae: ProbedVAE
-    data: AuditData
-    tried: tuple[Tried, ...]
 
 
 def fit(
@@ -93,34 +53,50 @@ def fit(
 
     Args:
         vae: the model, inside ``untouched``.
-        source: a file, a benchmark's name, a DataFrame, or rows already in the model's space.
+        source: a table's file, a benchmark's name or a DataFrame; a file of arrays, a folder of pictures, or an array.
         options: what the caller says about them.
         tick: called now and then with the number of rows read so far.
 
     Raises:
         DataError: the rows cannot be read or do not fit the model.
         ModelError: the model does not behave like a VAE on them.
+        UsageError: an option that makes no sense with such rows.
     """
     if isinstance(source, (np.ndarray, Tensor)):
-        return _fit_array(vae, source, options)
-    schema = options.schema if vae.encoding is None else encoding_schema(vae.encoding).merged(options.schema)
-    table = read_table(source, rows=options.rows, seed=options.seed, schema=schema, progress=tick)
+        return _fit_in_memory(vae, source, options)
+    if is_array_source(source):
+        stored = read_array_source(
+            str(source), rows=options.rows, seed=options.seed, array=options.array, target=options.target
+        )
+        if stored.values.ndim == 2:
+            return _fit_stored_rows(vae, stored, options)
+        return _with_groups(fit_images(vae, stored, options), options)
+    options.refuse_image_options("a table")
+    return _fit_table(vae, source, options, tick)
+
+
+def _fit_table(
+    vae: ProbedVAE, source: str | Path | pd.DataFrame, options: DataOptions, tick: Callable[[int], None] | None
+) -> Fitted:
+    said = _said(options)
+    schema = said if vae.encoding is None else encoding_schema(vae.encoding).merged(said)
+    names = () if vae.encoding is None else tuple(column.name for column in vae.encoding.columns)
+    names += (vae.target,) if vae.target is not None else ()
+    table = read_table(source, rows=options.rows, seed=options.seed, schema=schema, known=names, progress=tick)
     known = named_benchmark(source)
+    renamed = {old: new for new, old in table.renamed}
     target = options.target or (options.schema.target if options.schema else None)
+    target = None if target is None else renamed.get(target, target)
+    condition = tuple(renamed.get(name, name) for name in options.condition)
     _check_target(table, target)
-    exclude = {name for name in (target, vae.target, *(known.not_features if known else ())) if name}
-    exclude |= set(options.schema.ignored if options.schema else ())
-    if vae.encoding is not None:
-        candidates = [vae.encoding]
-    else:
-        candidates = candidate_encodings(table, width=input_width(vae), exclude=exclude, schema=options.schema)
-    settled, encoding, tried = _choose(vae, table, candidates)
-    x, missing = apply_encoding(table, encoding)
-    features, given = without_condition(settled, encoding_features(encoding), x.shape[1])
-    features = choose_links(settled, x, features)
+    exclude = {name for name in (target, vae.target, *condition, *(known.not_features if known else ())) if name}
+    exclude |= set(said.ignored if said else ())
+    settled, chosen, tried = choose(vae, table, _candidates(vae, table, exclude, condition, options))
+    x, missing = chosen.rows(table)
+    features, given = without_condition(settled, encoding_features(chosen.encoding), x.shape[1])
     data = AuditData(
         x=x,
-        features=features,
+        features=choose_links(settled, x, features),
         groups=(),
         groups_from="",
         source=table.source,
@@ -128,12 +104,53 @@ def fit(
         index=table.index,
         target=_labels(table, target, known),
         target_name=target,
-        left_out=(*_left_out(table, encoding, exclude), *_conditions(given)),
+        left_out=(*_left_out(table, chosen.encoding, exclude, condition), *_ignored(options), *_conditions(given)),
         missing=missing,
-        encoding=encoding,
+        encoding=chosen.described,
         columns=table.columns,
+        condition=condition,
+        renamed=table.renamed,
     )
-    return Fitted(settled, _grouped(_without_constants(data), table, options, known), tried)
+    return Fitted(settled, finished(data, table, options, known), tried)
+
+
+def _said(options: DataOptions) -> TableSchema | None:
+    """What the caller says of the columns: the schema, with the ignored columns in it."""
+    if not options.ignore:
+        return options.schema
+    ignored = TableSchema(columns=tuple(ColumnSchema(name, ignore=True) for name in options.ignore), source="--ignore")
+    return ignored if options.schema is None else options.schema.merged(ignored)
+
+
+def _candidates(
+    vae: ProbedVAE, table: Table, exclude: set[str], condition: tuple[str, ...], options: DataOptions
+) -> list[Candidate]:
+    """Every plausible encoding, with every plausible coding of the condition behind it."""
+    said = _said(options)
+    conditions = candidate_conditions(table, condition) if condition else ()
+    if vae.encoding is not None:
+        return [Candidate(vae.encoding, each) for each in conditions or (None,)]
+    if not conditions:
+        return [
+            Candidate(encoding)
+            for encoding in candidate_encodings(table, width=input_width(vae), exclude=exclude, schema=said)
+        ]
+    # found by running it, a width would be that of the model without its condition
+    width = vae.input_width
+    found: list[Candidate] = []
+    errors: list[DataError] = []
+    for each in conditions:
+        try:
+            encodings = candidate_encodings(
+                table, width=None if width is None else width - each.width, exclude=exclude, schema=said
+            )
+        except DataError as error:
+            errors.append(error)
+        else:
+            found += [Candidate(encoding, each) for encoding in encodings]
+    if not found:
+        raise errors[0]
+    return found
 
 
 def encoding_schema(encoding: TableEncoding) -> TableSchema:
@@ -143,142 +160,59 @@ def encoding_schema(encoding: TableEncoding) -> TableSchema:
     return TableSchema(columns=columns, source="the model's schema", optional=tuple(c.name for c in columns))
 
 
-def _fit_array(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOptions) -> Fitted:
+def _fit_in_memory(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOptions) -> Fitted:
     if options.target is not None:
         raise UsageError(
             f"target={options.target!r} with an array",
             expected="a table with named columns",
             fix="pass a DataFrame that holds the target",
         )
-    row_shape = tuple(source.shape[1:]) if source.ndim > 2 else ()
-    if row_shape:
-        vae, source = replace(vae, row_shape=row_shape), source.reshape(len(source), -1)
+    options.refuse_table_options("an array")
+    if source.ndim in (3, 4) and options.features is None:
+        return _with_groups(fit_images(vae, array_rows(source, rows=options.rows, seed=options.seed), options), options)
+    if source.ndim > 2:
+        vae, source = replace(vae, row_shape=tuple(source.shape[1:])), source.reshape(len(source), -1)
+    DataOptions(array=options.array, pixels=options.pixels, grid=options.grid).refuse_image_options("rows of numbers")
     x, features, index, total = array_data(source, rows=options.rows, seed=options.seed)
-    if row_shape and options.features is None:
-        features = patch_features(row_shape)
-    require_width(vae, x.shape[1])
-    settled = vae.resolved(vae.to_input(some_rows(x)))
-    wanted = features if options.features is None else options.features
-    features, given = without_condition(settled, wanted, x.shape[1])
-    if options.features is None:
-        features = choose_links(settled, x, features)
+    data = AuditData(x=x, features=features, groups=(), groups_from="", source="array", total=total, index=index)
+    return _fit_rows(vae, data, options)
+
+
+def _fit_stored_rows(vae: ProbedVAE, stored: ArrayRows, options: DataOptions) -> Fitted:
+    """Flat rows from a file, in the model's space."""
+    options.refuse_table_options("rows of numbers")
+    DataOptions(pixels=options.pixels, grid=options.grid).refuse_image_options("rows of numbers")
+    x, features, _, _ = array_data(stored.values, rows=None)
     data = AuditData(
-        x=x,
-        features=features,
-        groups=(),
-        groups_from="",
-        source="array",
-        total=total,
-        index=index,
-        left_out=_conditions(given),
-    )
-    return Fitted(settled, _grouped(_without_constants(data), None, options, None), ())
+        x=x, features=features, groups=(), groups_from="", source=stored.source, total=stored.total, index=stored.index,
+        target=stored.labels, target_name=None if stored.labels is None else options.target,
+    )  # fmt: skip
+    return _fit_rows(vae, data, options)
 
 
-def _choose(
-    vae: ProbedVAE, table: Table, candidates: Sequence[TableEncoding]
-) -> tuple[ProbedVAE, TableEncoding, tuple[Tried, ...]]:
-    """The candidate under which the model reconstructs best, and what was tried."""
-    tried: list[Tried] = []
-    errors: list[CircuitProbeError] = []
-    for encoding in candidates:
-        try:
-            tried.append(Tried(encoding, relative_mse(vae, table, encoding)))
-        except CircuitProbeError as error:
-            errors.append(error)
-            tried.append(Tried(encoding, None))
-    scored = [(entry.mse, number) for number, entry in enumerate(tried) if entry.mse is not None]
-    if not scored:
-        raise errors[0]
-    best = min(scored)[1]
-    tried[best] = replace(tried[best], chosen=True)
-    x, _ = apply_encoding(table, tried[best].encoding)
-    return vae.resolved(vae.to_input(some_rows(x))), tried[best].encoding, tuple(tried) if vae.encoding is None else ()
+def _fit_rows(vae: ProbedVAE, data: AuditData, options: DataOptions) -> Fitted:
+    require_width(vae, data.x.shape[1])
+    settled = vae.resolved(vae.to_input(some_rows(data.x)))
+    wanted = data.features if options.features is None else options.features
+    features, given = without_condition(settled, wanted, data.x.shape[1])
+    if options.features is None:
+        features = choose_links(settled, data.x, features)
+    whole = replace(data, features=features, left_out=(*data.left_out, *_conditions(given)))
+    return Fitted(settled, finished(whole, None, options, None), ())
 
 
-def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float:
-    """Reconstruction MSE (METHOD.md section 5) of the table's rows under an encoding, over that of the column means.
-
-    Without an encoder nothing is reconstructed: how far the mean of decoded codes from N(0, I) lies from the mean row, as the
-    mean over features of delta_f^2.
-
-    Raises:
-        CircuitProbeError: the encoding does not fit the table, or the model fails on it.
-    """
-    x = some_rows(apply_encoding(table, encoding)[0])
-    settled = vae.resolved(vae.to_input(x))
-    own, _ = without_condition(settled, encoding_features(encoding), x.shape[1])
-    features = tuple(f for f in choose_links(settled, x, own) if not _constant(x, f))
-    if not features:
-        raise _nothing_varies(table.source)
-    readout = Readout.build(features, feature_std(x, features), settled.device)
-    inputs = settled.to_input(x)
-    reading = readout.read(decoded_rows(settled, inputs))
-    rows = readout.rows(torch.as_tensor(x, device=inputs.device))
-    if settled.prior_only:
-        return float(readout.change(reading.mean(0, keepdim=True), rows.mean(0, keepdim=True)).square().mean())
-    errors, constant = squared_errors(readout, reading, rows)
-    return float(errors.mean() / constant.mean())
-
-
-def _check_magnitudes(x: FloatArray, features: Sequence[Feature], source: str) -> None:
-    """Refuse numbers whose squares no float32 holds; standard deviations and effects would be infinite."""
-    for feature in features:
-        largest = float(np.abs(x[:, feature.dims[0]]).max())
-        if feature.kind is FeatureKind.NUMERIC and largest > LARGEST:
-            raise DataError(
-                f"column {feature.name!r} of {source} reaches {largest:.3g} in the model's space",
-                expected=f"numbers below {LARGEST:.0e}",
-                fix="rescale the column, or declare how it was scaled in training (--schema)",
-            )
-
-
-def _constant(x: FloatArray, feature: Feature) -> bool:
-    return feature.kind is FeatureKind.NUMERIC and float(np.ptp(x[:, feature.dims[0]])) == 0.0
-
-
-def _without_constants(data: AuditData) -> AuditData:
-    _check_magnitudes(data.x, data.features, data.source)
-    constant = [feature.name for feature in data.features if _constant(data.x, feature)]
-    kept = tuple(feature for feature in data.features if feature.name not in constant)
-    if not kept:
-        raise _nothing_varies(data.source)
-    reasons = tuple(LeftOut(name, "constant over the audited rows; the model still gets it") for name in constant)
-    return replace(data, features=kept, left_out=(*data.left_out, *reasons))
-
-
-def _nothing_varies(source: str) -> DataError:
-    return DataError(
-        f"no feature of {source} varies over the audited rows",
-        expected="at least one that does",
-        fix="audit other rows",
-    )
-
-
-def _grouped(data: AuditData, table: Table | None, options: DataOptions, known: Benchmark | None) -> AuditData:
-    names = [feature.name for feature in data.features]
-    if isinstance(options.groups, Mapping):
-        return replace(data, groups=check_groups(options.groups, names), groups_from="caller")
-    if options.groups is not None:
-        return replace(data, groups=load_groups(options.groups, names), groups_from="file")
-    if known is not None:
-        members = {group.name: tuple(name for name in group.features if name in names) for group in known.groups}
-        covered = {name for group in members.values() for name in group}
-        if covered == set(names):
-            kept = tuple(FeatureGroup(name, features) for name, features in members.items() if features)
-            return replace(data, groups=kept, groups_from="benchmark")
-    return replace(data, groups=cluster_groups(table, data.x, data.features), groups_from="clustered")
+def _with_groups(fitted: Fitted, options: DataOptions) -> Fitted:
+    return replace(fitted, data=finished(fitted.data, None, options, None))
 
 
 def _check_target(table: Table, target: str | None) -> None:
     names = [column.name for column in table.columns]
     if target is not None and target not in names:
-        from circuitprobe.adapters.data.near_names import did_you_mean
-
+        close = close_names(target, names)
         raise DataError(
             f"{table.source} has no target column {target!r}",
             expected=f"one of its columns: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}",
-            fix=did_you_mean(target, names) or "--target with one of these",
+            fix=f"--target {shell_word(close[0])}" if close else "--target with one of these",
         )
 
 
@@ -302,12 +236,26 @@ def _conditions(features: Sequence[Feature]) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(feature.name, "a condition: given to both halves, not reconstructed") for feature in features)
 
 
-def _left_out(table: Table, encoding: TableEncoding, exclude: set[str]) -> tuple[LeftOut, ...]:
+def _left_out(
+    table: Table, encoding: TableEncoding, exclude: set[str], condition: tuple[str, ...]
+) -> tuple[LeftOut, ...]:
     used = {column.name for column in encoding.columns}
     return tuple(
-        LeftOut(
-            column.name, "target or label" if column.name in exclude else f"{column.kind.value}: no input of the model"
-        )
+        LeftOut(column.name, _why_left_out(column, exclude, condition))
         for column in table.columns
         if column.name not in used
     )
+
+
+def _why_left_out(column: Column, exclude: set[str], condition: tuple[str, ...]) -> str:
+    if column.name in condition:
+        return "condition: given to encoder and decoder, no feature"
+    if column.name in exclude:
+        return "target or label"
+    if column.kind is ColumnKind.IDENTIFIER and names_an_index(column.name):
+        return "an index of the rows: no input of the model"
+    return f"{column.kind.value}: no input of the model"
+
+
+def _ignored(options: DataOptions) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(name, "ignored, as asked") for name in options.ignore)

@@ -40,8 +40,10 @@ class Readout:
         weights: shape (len(dims), features), float64.
         signed: what a difference of readings is multiplied with in signed output changes (METHOD.md section 4): 1 / s_f for
             a numeric feature, 1 for a probability, 1 / sqrt(pixels) for each pixel of a patch, shape (len(dims),), float64.
-        center: with ``scale`` undoes a standardised binary column, shape (len(dims),), float64.
+        center: with ``scale`` undoes a standardised binary column or a range of pixels, shape (len(dims),), float64.
         scale: see ``center``.
+        row_center: the same for the model's input, which may have another range than its output.
+        row_scale: see ``row_center``.
         dtype: of readings and of differences between them.
     """
 
@@ -51,6 +53,8 @@ class Readout:
     signed: Tensor
     center: Tensor
     scale: Tensor
+    row_center: Tensor
+    row_scale: Tensor
     dtype: torch.dtype
 
     @classmethod
@@ -72,15 +76,20 @@ class Readout:
         dims = tuple(dim for feature in features for dim in feature.decode.dims)
         weights, signed = np.zeros((len(dims), len(features))), np.ones(len(dims))
         center, scale = np.zeros(len(dims)), np.ones(len(dims))
+        row_center, row_scale = np.zeros(len(dims)), np.ones(len(dims))
         start = 0
         for number, feature in enumerate(features):
             stop = start + len(feature.decode.dims)
             weights[start:stop, number] = _share(feature) / std[number]
             signed[start:stop] = _share(feature, signed=True) / std[number]
-            center[start:stop], scale[start:stop] = feature.decode.center, feature.decode.scale
+            decode = feature.decode
+            center[start:stop], scale[start:stop] = decode.center, decode.scale
+            row_center[start:stop] = decode.center if decode.row_center is None else decode.row_center
+            row_scale[start:stop] = decode.scale if decode.row_scale is None else decode.row_scale
             start = stop
-        exact = [torch.tensor(array, dtype=torch.float64, device=device) for array in (weights, signed, center, scale)]
-        return cls(tuple(features), dims, exact[0], exact[1], exact[2], exact[3], dtype)
+        arrays = (weights, signed, center, scale, row_center, row_scale)
+        exact = [torch.tensor(array, dtype=torch.float64, device=device) for array in arrays]
+        return cls(tuple(features), dims, exact[0], exact[1], exact[2], exact[3], exact[4], exact[5], dtype)
 
     def read(self, output: Tensor) -> Tensor:
         """Values and probabilities, shape (rows, len(dims)), from decoder output of shape (rows, dims)."""
@@ -92,7 +101,7 @@ class Readout:
     def rows(self, x: Tensor) -> Tensor:
         """The rows themselves in the form of ``read``, float64, from model input of shape (rows, dims)."""
         dims = tuple(dim for feature in self.features for dim in feature.dims)
-        return _columns(x, dims).to(torch.float64) * self.scale + self.center
+        return _columns(x, dims).to(torch.float64) * self.row_scale + self.row_center
 
     def change(self, after: Tensor, before: Tensor) -> Tensor:
         """delta_f between two readings, shape (rows, features), >= 0, float64."""

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, Scaling
+from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, PixelRange, Scaling
 
 SCHEMA_VERSION = "2.1"
 
+Role = Literal["feature", "target", "condition", "left out"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -59,7 +60,7 @@ class ColumnReport(_Model):
     inferred: bool
     missing: int
     levels: int | None = Field(description="number of distinct values of a binary or categorical column")
-    role: Literal["feature", "target", "left out"]
+    role: Role
 
 
 class FeatureReport(_Model):
@@ -94,15 +95,26 @@ class MissingReport(_Model):
 
 
 class EncodingTried(_Model):
-    """One way of turning the table into the model's inputs, and how well the model reconstructs under it."""
+    """One way of turning the rows into the model's inputs, and how well the model reconstructs under it."""
 
-    scaling: Scaling
+    scaling: Scaling | PixelRange
     layout: str
     mse: float | None = Field(
         description="reconstruction MSE over that of the column means; without an encoder the mean over features of delta_f^2 "
         "between the mean of decoded draws and the mean row; null where it is not finite"
     )
     chosen: bool
+
+
+class ImageReport(_Model):
+    """How stored images became the model's inputs."""
+
+    stored: str = Field(description="how they were stored, and what had to be done to read them")
+    layout: str = Field(description="where the channels stood, and the shape in which the model got one image")
+    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    range: PixelRange = Field(description="what intensities from 0 to 1 became for the model")
+    output: str = Field(description="how the decoder's output was read as intensities")
+    grid: tuple[int, int] = Field(description="rows and columns of patches; 0, 0 where the caller named the features")
 
 
 class DataReport(_Model):
@@ -121,6 +133,12 @@ class DataReport(_Model):
     left_out: tuple[LeftOutReport, ...]
     missing: tuple[MissingReport, ...]
     target: str | None
+    image: ImageReport | None = Field(default=None, description="null for anything but images")
+    condition: tuple[str, ...] = Field(default=(), description="columns that condition both halves; no features")
+    renamed: dict[str, str] = Field(
+        default_factory=dict,
+        description="the model's names of columns with those of the table, matched but for case, spaces and signs",
+    )
 
 
 class FeatureReconstruction(_Model):

@@ -12,15 +12,16 @@ from rich.text import Text
 
 from circuitprobe.report.code_words import code_words
 from circuitprobe.report.heat import heat_strip
+from circuitprobe.report.image_maps import error_map, latent_maps
 from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, estimate_text, hanging, plain_table, section
 from circuitprobe.report.order import group_names, ordered
 from circuitprobe.report.terminal_levels import level_sections
 from circuitprobe.report.terminal_map import circuit_map
-from circuitprobe.report.words import drives, interval, measured, number, percent, short
+from circuitprobe.report.words import drives, interval, joined, measured, number, percent, short
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
-    from circuitprobe.report.model import Reconstruction
+    from circuitprobe.report.model import DataReport, Reconstruction
     from circuitprobe.types import Estimate
 
 _SCORES = (
@@ -58,7 +59,10 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
         )
     yield from section("Scores", _scores(report, width, unicode=unicode))
     yield from section("Latents", _latents(report, width, unicode=unicode))
-    strip = heat_strip(report, width, unicode=unicode)
+    maps = latent_maps(report)
+    if maps is not None:
+        yield from section("What each latent changes in the image (mean change of intensity per patch)", maps)
+    strip = heat_strip(report, width, unicode=unicode) if maps is None else None
     if strip is not None:
         yield from section("Effect of each latent on each column (standard deviations, or probability moved)", strip)
     tree = circuit_map(report, width, unicode=unicode)
@@ -68,7 +72,8 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
     for title, body in level_sections(report, width, unicode=unicode):
         yield from section(title, body)
     if report.reconstruction is not None:
-        yield from section("Reconstruction", _reconstruction(report, report.reconstruction, width, unicode=unicode))
+        drawn = error_map(report) or _reconstruction(report, report.reconstruction, width, unicode=unicode)
+        yield from section("Reconstruction", drawn)
     yield from section("What was audited", _facts(report))
 
 
@@ -194,6 +199,16 @@ def _reconstruction(report: AuditReport, found: Reconstruction, width: int, *, u
     return table
 
 
+def _image_facts(grid: Table, data: DataReport) -> None:
+    image = data.image
+    if image is None:
+        return
+    channels, height, width = image.shape
+    add_row(grid, "images", f"{height} x {width}, {channels} channel{'s' * (channels > 1)}; stored as {image.stored}")
+    tried = f"; the best of {len(data.encodings_tried)} tried" if len(data.encodings_tried) > 1 else ""
+    add_row(grid, "given as", f"{image.range.value}; {image.layout}; output read as {image.output}{tried}")
+
+
 def _facts(report: AuditReport) -> Table:
     model, data = report.model, report.data
     grid = Table.grid(padding=(0, 2))
@@ -213,6 +228,10 @@ def _facts(report: AuditReport) -> Table:
         by_place = "columns matched by place, as the model does not name them; "
         tried = f" ({by_place}{best.layout}; the best of {len(data.encodings_tried)} tried)" if best else ""
         add_row(grid, "scaling", f"{data.scaling.value}{tried}")
+    if data.image is not None:
+        _image_facts(grid, data)
+    if data.condition:
+        add_row(grid, "condition", f"{joined(data.condition)}: given to encoder and decoder, no feature")
     members = ordered(data.groups, group_names(report))
     groups = "; ".join(f"{short(name)}: {', '.join(map(short, names))}" for name, names in members.items())
     add_row(grid, "groups", f"{groups} ({data.groups_from})")

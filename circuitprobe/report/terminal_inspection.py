@@ -83,6 +83,12 @@ def _data(found: Inspection, data: DataReport) -> Table:
     grid = _grid()
     if data.scaling is not None:
         add_row(grid, "scaling", data.scaling.value)
+    if data.image is not None:
+        add_row(grid, "stored as", data.image.stored)
+        add_row(grid, "given as", f"{data.image.range.value}; {data.image.layout}; output read as {data.image.output}")
+        add_row(grid, "patches", f"{data.image.grid[0]} x {data.image.grid[1]}")
+    if data.condition:
+        add_row(grid, "condition", f"{', '.join(map(short, data.condition))}: given to encoder and decoder, no feature")
     if found.layout is not None:
         add_row(grid, "layout", found.layout)
     # rivals with their error, so that a near tie shows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from circuitprobe.report.code_words import code_warnings
@@ -107,7 +107,12 @@ def drive_sentence(latent: LatentReport) -> str:
     if share >= MOST_OF_THE_EFFECT:
         return f"{latent.name} drives {joined([name for name, _ in named])} ({share:.0%} of its effect; {strength})."
     most = joined([f"{short(name)} {part:.0%}" for name, part in named])
-    return f"{latent.name} moves many columns at once, most {most} ({strength})."
+    return f"{latent.name} moves many {what_moves(latent.effects)} at once, most {most} ({strength})."
+
+
+def what_moves(features: Iterable[str]) -> str:
+    """What the features are: ``columns`` of a table, or ``patches`` of an image."""
+    return "patches" if all(name.startswith("patch ") for name in features) else "columns"
 
 
 def verdict(
@@ -152,7 +157,9 @@ def _reconstruction_sentence(reconstruction: Reconstruction | None, model: Model
             "latents was measured."
         )
     mse = reconstruction.mse
-    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting each column's mean or frequencies"
+    pictures = what_moves(reconstruction.features) == "patches"
+    constant = "the mean image" if pictures else "each column's mean or frequencies"
+    against = f"MSE {interval(mse)} against {number(mse.null)} for predicting {constant}"
     if reconstruction.reconstructs and mse.value is not None and mse.null:
         return f"The model reconstructs: {against}, {1 - mse.value / mse.null:.0%} less."
     return f"The model does NOT reconstruct: {against}. Its other scores say little about the data."
@@ -221,6 +228,15 @@ def audit_warnings(
                 f"values missing or unseen in {counted(len(missing), 'column')}: {'; '.join(missing[:4])}{_more(missing, 4)}",
             )
         )
+    renamed = [f"{old} as {new}" for new, old in data.renamed.items()]
+    if renamed:
+        found.append(
+            (
+                "renamed_columns",
+                f"{counted(len(renamed), 'column')} matched the model's although case, spaces or signs differ: "
+                f"{', '.join(renamed[:6])}{_more(renamed, 6)}",
+            )
+        )
     constant = [entry.name for entry in data.left_out if entry.reason.startswith("constant")]
     if constant:
         found.append(
@@ -287,8 +303,11 @@ def _encoding_warnings(model: ModelReport, data: DataReport) -> list[tuple[str, 
     return [
         (
             "ambiguous_encoding",
-            f"scaling {chosen.scaling.value} ({chosen.layout}) was taken, {rival.scaling.value} ({rival.layout}) {by}: "
-            f"{number(chosen.mse)} and {number(rival.mse)}{unit}; a schema file decides it",
+            f"{'scaling ' if data.image is None else ''}{chosen.scaling.value} ({chosen.layout}) was taken, "
+            f"{rival.scaling.value} ({rival.layout}) {by}: {number(chosen.mse)} and {number(rival.mse)}{unit}; "
+            + (
+                "a schema file decides it" if data.image is None else "--pixels unit, signed or bytes decides the range"
+            ),
         )
     ]
 

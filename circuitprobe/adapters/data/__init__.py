@@ -1,4 +1,4 @@
-"""Tables in: reading, profiling, encoding into a model's space, feature groups."""
+"""Tables and images in: reading, profiling, encoding into a model's space, feature groups."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from circuitprobe.adapters.data.encoding import fit_encoding
 from circuitprobe.adapters.data.encoding_store import encoding_from_dict, encoding_to_dict
 from circuitprobe.adapters.data.features import encoding_features
 from circuitprobe.adapters.data.groups import check_groups, cluster_groups, load_groups
-from circuitprobe.adapters.data.patches import patch_features
+from circuitprobe.adapters.data.image_source import ArrayRows, array_rows, is_array_source, read_array_source
+from circuitprobe.adapters.data.patches import grid_of, patch_features
+from circuitprobe.adapters.data.pixels import Images, image_layouts, intensities, other_channels
 from circuitprobe.adapters.data.schema import ColumnSchema, TableSchema
 from circuitprobe.adapters.data.table import read_table
 
 __all__ = [
+    "ArrayRows",
     "ColumnSchema",
+    "Images",
     "TableSchema",
     "apply_encoding",
     "array_data",
+    "array_rows",
     "candidate_encodings",
     "check_groups",
     "cluster_groups",
@@ -25,7 +30,13 @@ __all__ = [
     "encoding_from_dict",
     "encoding_to_dict",
     "fit_encoding",
+    "grid_of",
+    "image_layouts",
+    "intensities",
+    "is_array_source",
     "load_groups",
+    "other_channels",
     "patch_features",
+    "read_array_source",
     "read_table",
 ]

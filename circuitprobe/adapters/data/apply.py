@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from circuitprobe.adapters.data.near_names import did_you_mean, listed
+from circuitprobe.adapters.data.near_names import close_names, listed
 from circuitprobe.adapters.data.number_text import NumberStyle, number_label, parse_numbers
 from circuitprobe.errors import DataError
 from circuitprobe.types import (
@@ -65,14 +66,31 @@ def _check_columns(table: Table, encoding: TableEncoding) -> None:
     if not lacking:
         return
     extra = [name for name in present if name not in set(needed)]
-    guesses = [f"{name!r}: {guess}" for name in lacking[:5] if (guess := did_you_mean(name, extra))]
+    guesses = _guesses(lacking, extra)
     raise DataError(
         f"{table.source} lacks {len(lacking)} of the model's {len(needed)} columns:\n"
         f"    the model has, the table lacks: {listed(lacking)}\n"
         f"    the table has, the model lacks: {listed(extra) or 'none'}",
         expected=f"the columns {listed(needed, 40)}",
-        fix="; ".join(guesses) or "give a table with the columns the model was trained on; rename them in its header",
+        fix=_renaming(table, guesses) if guesses else "give a table with the columns the model was trained on",
     )
+
+
+def _guesses(lacking: list[str], extra: list[str]) -> dict[str, str]:
+    """The table's columns that may be the model's under a mistyped name: the table's name -> the model's."""
+    found: dict[str, str] = {}
+    for name in lacking:
+        close = close_names(name, [other for other in extra if other not in found])
+        if len(close) == 1:
+            found[close[0]] = name
+    return found
+
+
+def _renaming(table: Table, guesses: dict[str, str]) -> str:
+    shown = ", ".join(f"{old!r} as {new!r}" for old, new in guesses.items())
+    name = table.path or table.source
+    code = f"import pandas; pandas.read_csv({name!r}).rename(columns={guesses!r}).to_csv('renamed.csv', index=False)"
+    return f"if the table has {shown}, rename and audit renamed.csv:\n    python -c {shlex.quote(code)}"
 
 
 def _write_numeric(block: FloatArray, table: Table, column: ColumnEncoding) -> list[MissingValues]:

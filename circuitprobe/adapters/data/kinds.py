@@ -14,6 +14,7 @@ from circuitprobe.adapters.data.column_errors import (
     too_large,
     wrong_levels,
 )
+from circuitprobe.adapters.data.column_names import names_an_index
 from circuitprobe.adapters.data.number_text import number_label, parse_numbers
 from circuitprobe.adapters.data.text_stats import MAX_LEVELS
 from circuitprobe.types import Column, ColumnKind
@@ -114,7 +115,7 @@ def _infer(raw: RawColumn, profile: ColumnProfile, levels: dict[str, int] | None
     if profile.all_numbers:
         if levels is not None and set(levels) == {"0", "1"}:
             return ColumnKind.BINARY if whole else ColumnKind.CATEGORICAL
-        return _infer_numeric(profile)
+        return ColumnKind.IDENTIFIER if _is_index(raw, profile, levels) else _infer_numeric(profile)
     if levels is not None and len(levels) == 2:
         return ColumnKind.BINARY if whole else ColumnKind.CATEGORICAL
     distinct = profile.texts.distinct / profile.present
@@ -123,6 +124,13 @@ def _infer(raw: RawColumn, profile: ColumnProfile, levels: dict[str, int] | None
     if distinct > DISTINCT_SHARE and profile.count > IDENTIFIER_ROWS:
         return ColumnKind.IDENTIFIER
     return ColumnKind.TEXT if levels is None else ColumnKind.CATEGORICAL
+
+
+def _is_index(raw: RawColumn, profile: ColumnProfile, levels: dict[str, int] | None) -> bool:
+    """Different whole numbers under no name or one that says index: the index of a table that was shuffled or cut."""
+    if not (raw.droppable or names_an_index(raw.name)) or not profile.numbers.integers:
+        return False
+    return profile.present == profile.count >= SEQUENCE_ROWS and (levels is None or len(levels) == profile.count)
 
 
 def _infer_numeric(profile: ColumnProfile) -> ColumnKind:

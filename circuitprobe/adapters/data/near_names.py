@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,13 +22,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         ``did you mean 'income'?``, or the empty string where nothing is close.
     """
-    lowered: dict[str, str] = {}
-    for candidate in known:
-        lowered.setdefault(candidate.lower(), candidate)
-    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
+    close = close_names(name, known)
     if not close:
         return ""
     return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+
+
+def close_names(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known names that are close to another, the closest first; case does not count."""
+    lowered: dict[str, str] = {}
+    for candidate in known:
+        lowered.setdefault(candidate.lower(), candidate)
+    return [lowered[match] for match in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
+
+
+def shell_word(name: str) -> str:
+    """A name as it is typed on a command line."""
+    return name if name.replace("_", "").isalnum() and name.isascii() else shlex.quote(name)
 
 
 def listed(names: Iterable[str], limit: int = LISTED) -> str:

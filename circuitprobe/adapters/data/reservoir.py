@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from circuitprobe.types import FloatArray, IntArray
 
 
+DRAWN_AT_ONCE = 1 << 20
+
+
 def row_keys(seed: int) -> np.random.Generator:
     """The generator of the rows' random keys; drawn in row order, so block sizes do not matter.
 
@@ -33,6 +36,31 @@ def smallest_keys(keys: FloatArray, rows: int) -> IntArray:
     if len(keys) <= rows:
         return np.arange(len(keys), dtype=np.int64)
     return np.sort(np.argsort(keys, kind="stable")[:rows]).astype(np.int64)
+
+
+def drawn_rows(total: int, rows: int | None, seed: int) -> IntArray:
+    """Which rows of so many are audited, in memory that does not grow with them.
+
+    Args:
+        total: rows of the whole.
+        rows: how many are wanted; None for all.
+        seed: the audit's seed.
+
+    Returns:
+        Row numbers, ascending, shape (rows,): the same as ``smallest_keys`` of all keys.
+    """
+    if rows is None or total <= rows:
+        return np.arange(total, dtype=np.int64)
+    generator = row_keys(seed)
+    keys: FloatArray = np.empty(0)
+    index: IntArray = np.empty(0, dtype=np.int64)
+    for start in range(0, total, DRAWN_AT_ONCE):
+        fresh = generator.random(min(DRAWN_AT_ONCE, total - start))
+        keys = np.append(keys, fresh)
+        index = np.append(index, np.arange(start, start + len(fresh), dtype=np.int64))
+        kept = smallest_keys(keys, rows)
+        keys, index = keys[kept], index[kept]
+    return index
 
 
 class Reservoir:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from circuitprobe.adapters.data.blocks import Blocks, RawColumn, Reading, WrongEncodingError
+from circuitprobe.adapters.data.column_names import renamed_columns
 from circuitprobe.adapters.data.csv_blocks import csv_attempts
 from circuitprobe.adapters.data.frame_blocks import frame_blocks
 from circuitprobe.adapters.data.kinds import settle_column
@@ -21,7 +23,7 @@ from circuitprobe.errors import DataError, UsageError
 from circuitprobe.types import Column, ColumnKind, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MIN_ROWS = 2
 
@@ -33,6 +35,7 @@ def read_table(
     seed: int = 0,
     schema: TableSchema | None = None,
     name: str | None = None,
+    known: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Read a table in one pass and bounded memory.
@@ -48,6 +51,7 @@ def read_table(
         seed: of the draw.
         schema: overrides what is inferred; on top of the benchmark's own for a benchmark.
         name: short name for messages and reports; the file's name by default.
+        known: the model's names of its columns; columns that differ from them in case, spaces or signs get these names.
         progress: called now and then with the number of rows read so far.
 
     Returns:
@@ -66,7 +70,10 @@ def read_table(
     full_schema = _full_schema(source, schema)
     for blocks in _attempts(source, full_schema, name):
         try:
-            return _read(blocks, rows, seed, full_schema, progress)
+            renamed = renamed_columns([column.name for column in blocks.columns], known)
+            table = _read(_with_names(blocks, renamed), rows, seed, _named_schema(full_schema, renamed), progress)
+            path = "" if isinstance(source, pd.DataFrame) else str(source)
+            return replace(table, renamed=tuple((new, old) for old, new in renamed.items()), path=path)
         except WrongEncodingError:
             continue
     raise AssertionError("the last encoding to fall back on decodes any byte")
@@ -95,6 +102,18 @@ def _attempts(source: str | Path | pd.DataFrame, schema: TableSchema, name: str 
         yield parquet_blocks(raw, schema)
     else:
         yield from csv_attempts(raw, schema)
+
+
+def _with_names(blocks: Blocks, renamed: Mapping[str, str]) -> Blocks:
+    columns = tuple(replace(column, name=renamed.get(column.name, column.name)) for column in blocks.columns)
+    return replace(blocks, columns=columns)
+
+
+def _named_schema(schema: TableSchema, renamed: Mapping[str, str]) -> TableSchema:
+    """The schema under the model's names; what it says of a column under the table's name wins."""
+    by_name = schema.by_name
+    said = {new: replace(by_name[old], name=new) for old, new in renamed.items() if old in by_name}
+    return replace(schema, columns=tuple((by_name | said).values())) if said else schema
 
 
 def _read(

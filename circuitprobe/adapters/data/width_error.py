@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from circuitprobe.adapters.data.near_names import listed
+from pandas.api.types import is_numeric_dtype
+
+from circuitprobe.adapters.data.near_names import listed, shell_word
 from circuitprobe.errors import DataError
 from circuitprobe.types import Column, ColumnKind, FeatureKind, Table, TableEncoding
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 SHOWN_COLUMNS = 40
+LEAST_ROWS = 20
+# what an audit takes for a label
+MOST_CLASSES = 20
 
 
 def no_encoding_fits(table: Table, encodings: list[TableEncoding], width: int, exclude: Collection[str]) -> DataError:
@@ -31,7 +36,7 @@ def no_encoding_fits(table: Table, encodings: list[TableEncoding], width: int, e
     seen = f"The columns of {table.source} make {shown} dimensions, the model takes {width}:\n"
     hints = _hints_of_dropped_categories(encodings, width)
     if not hints:
-        hints = [*_hints_to_remove(encodings, width), *_hints_to_add(table, encodings, width, exclude)]
+        hints = [*_hints_to_remove(table, encodings, width), *_hints_to_add(table, encodings, width, exclude)]
     hints.append(
         "write a schema file (--schema) that says what each column was to the model, such as\n"
         '    [columns.NAME]\n    kind = "categorical"   # numeric | binary | categorical | ignore'
@@ -76,22 +81,73 @@ def _hints_of_dropped_categories(encodings: list[TableEncoding], width: int) -> 
     return []
 
 
-def _hints_to_remove(encodings: list[TableEncoding], width: int) -> list[str]:
+def _hints_to_remove(table: Table, encodings: list[TableEncoding], width: int) -> list[str]:
+    """Columns without which it would fit, with the options that leave them out; the likeliest cause first."""
     fits = dict.fromkeys(
         column.name for encoding in encodings for column in encoding.columns if encoding.width - column.width == width
     )
+    counting = [name for name in encodings[0].columns if _counts_rows(table, name.name)]
     if not fits:
-        return []
-    names = list(fits)
+        return _hints_to_remove_two(table, encodings, width, [column.name for column in counting])
+    hints = [
+        f"without {column.name!r}, whole numbers that are all different, it would fit: --ignore {shell_word(column.name)}"
+        for column in counting
+        if column.name in fits
+    ]
+    names = [name for name in fits if f"--ignore {shell_word(name)}" not in " ".join(hints)]
+    if not names:
+        return hints
     # A target stands last, or else first, far more often than in between.
     order = [column.name for column in encodings[0].columns]
-    likely = next((name for name in (order[-1], order[0]) if name in fits), names[-1])
+    labels = [name for name in names if _few_values(table, name)]
+    likely = next((name for name in (order[-1], order[0], *labels) if name in labels), None)
+    option = f"--target {shell_word(likely)}" if likely else f"--ignore {shell_word(names[-1])}"
     if len(names) == 1:
-        return [f"without {likely!r} it would fit; if that is the target: --target {_shell(likely)}"]
+        hints.append(
+            f"without {names[0]!r} it would fit; if that is the target: {option}"
+            if likely
+            else f"without {names[0]!r} it would fit: {option}"
+        )
+    else:
+        hints.append(
+            f"without one of {listed(names, 8)} it would fit; if one of them is what the model was not trained on: "
+            f"{option} (or the one it is)"
+        )
+    return hints
+
+
+def _hints_to_remove_two(table: Table, encodings: list[TableEncoding], width: int, counting: list[str]) -> list[str]:
+    """A running number and one more column without which it would fit."""
+    pairs = dict.fromkeys(
+        (number.name, other.name)
+        for encoding in encodings
+        for number in encoding.columns
+        if number.name in counting
+        for other in encoding.columns
+        if other.name != number.name and encoding.width - number.width - other.width == width
+    )
+    labels = [pair for pair in pairs if _few_values(table, pair[1])]
+    number, other = (labels or [*pairs, ("", "")])[-1]
+    if not number:
+        return []
+    option = "--target" if labels else "--ignore"
     return [
-        f"without one of {listed(names, 8)} it would fit; if one of them is what the model was not trained on: "
-        f"--target {_shell(likely)} (or the one it is)"
+        f"without {number!r}, whole numbers that are all different, and {other!r} it would fit: "
+        f"--ignore {shell_word(number)} {option} {shell_word(other)}"
     ]
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    """Whether a column holds a different whole number in every row."""
+    cells = table.frame[name]
+    if not is_numeric_dtype(cells.dtype) or len(cells) < LEAST_ROWS:
+        return False
+    return bool((cells == cells.round()).all()) and cells.nunique() == len(cells)
+
+
+def _few_values(table: Table, name: str) -> bool:
+    """Whether a column can be a label: from 2 to 20 different values."""
+    return 2 <= table.frame[name].nunique() <= MOST_CLASSES
 
 
 def _hints_to_add(table: Table, encodings: list[TableEncoding], width: int, exclude: Collection[str]) -> list[str]:
@@ -133,7 +189,3 @@ def _possible_widths(column: Column) -> set[int]:
     if column.kind is ColumnKind.CATEGORICAL:
         return {len(column.categories) + bool(column.missing)}
     return {1, 2} if column.kind is ColumnKind.BINARY else {1}
-
-
-def _shell(name: str) -> str:
-    return name if name.replace("_", "").isalnum() else f"'{name}'"

@@ -216,7 +216,7 @@ def test_columns_that_are_not_there_are_shown_on_both_sides() -> None:
     assert "lacks 2 of the model's 3 columns" in caught.value.seen
     assert "the model has, the table lacks: 'hours_per_week', 's'" in caught.value.seen
     assert "the table has, the model lacks: 'hours-per-week', 'other'" in caught.value.seen
-    assert "'hours_per_week': did you mean 'hours-per-week'?" in caught.value.fix
+    assert "if the table has 'hours-per-week' as 'hours_per_week', rename" in caught.value.fix
 
 
 def test_the_order_of_the_tables_columns_does_not_matter() -> None:
