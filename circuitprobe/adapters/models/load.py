@@ -52,6 +52,9 @@ def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Reb
         ModelError: the file is no model, is damaged, needs trust or a factory, or its weights are not finite.
     """
     path = Path(path)
+    folder = _from_folder(path, options) if path.is_dir() else None
+    if folder is not None:
+        return _ready(folder, options)
     facts = look(path)
     if facts.kind is FileKind.TORCH_SCRIPT:
         if facts.acts and not options.trust_pickle:
@@ -61,10 +64,26 @@ def load_model(path: str | Path, options: LoadOptions, formats: Mapping[str, Reb
         tensors_only = facts.kind is FileKind.SAFETENSORS
         content = _load_safetensors(path, options.device) if tensors_only else _load_pickle(path, facts, options)
         vae = _from_content(path, content, options, formats)
+    return _ready(vae, options)
+
+
+def _ready(vae: ProbedVAE, options: LoadOptions) -> ProbedVAE:
     check_weights(vae.model)
     vae.model.to(options.device)
     vae.model.eval()
     return vae
+
+
+def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE | None:
+    """The model in a folder that a known library wrote; None where none did."""
+    from circuitprobe.adapters.families import folder_adapter, load_from_folder
+
+    adapter = folder_adapter(path)
+    if adapter is None:
+        return None
+    with _ImportableFromHere():
+        loaded = load_from_folder(adapter, path, options)
+    return wrap(loaded, spec=options.spec, source=path.resolve().name)
 
 
 def _load_script(path: Path, device: str) -> nn.Module:
@@ -154,7 +173,7 @@ def _needs_trust(path: Path, facts: FileFacts) -> ModelError:
 
 
 def _from_content(path: Path, content: Any, options: LoadOptions, formats: Mapping[str, Rebuild]) -> ProbedVAE:  # noqa: ANN401
-    if isinstance(content, nn.Module):
+    if isinstance(content, nn.Module) or (not isinstance(content, Mapping) and _has_adapter(content)):
         return wrap(content, spec=options.spec, source=path.name)
     if isinstance(content, Mapping):
         modules = [value for value in content.values() if isinstance(value, nn.Module)]
@@ -179,6 +198,12 @@ def _from_content(path: Path, content: Any, options: LoadOptions, formats: Mappi
         expected="a module, a state_dict or our checkpoint",
         fix="torch.save(model.state_dict(), ...) with --factory package.module:function",
     )
+
+
+def _has_adapter(content: object) -> bool:
+    from circuitprobe.adapters.families.registry import adapter_for
+
+    return adapter_for(content) is not None
 
 
 def _find_state_dict(content: Mapping[Any, Any]) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ from circuitprobe.adapters.models.posterior import (
     pick_mean_width,
     read_posterior,
 )
-from circuitprobe.errors import ModelError
+from circuitprobe.errors import CircuitProbeError, ModelError
 from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class ProbedVAE:
         posterior = read_posterior(output, order, rows=x.shape[0], encode=self.recognition.encode)
         if posterior.mean.ndim > 2 and not settled.blocks:
             shape = tuple(posterior.mean.shape[1:])
-            settled = replace(settled, code_shape=shape, blocks=channels(shape))
+            # of a map of indices every position is a latent: a channel it has none
+            settled = replace(settled, code_shape=shape, blocks=() if self.codes else channels(shape))
         posterior = settled.flat(posterior, x)
         settled = replace(settled, order=order, code_width=posterior.mean.shape[1])
         check_finite(posterior.mean, self.recognition.encode)
@@ -163,10 +164,11 @@ class ProbedVAE:
         if self.order is None and by_position and len(named_tensors(output)[1]) > 1:
             settled.check_order(x, posterior, decoded)
         words = "(" + ", ".join(order) + ")"
-        evidence = (
+        seen = (
             f"{self.recognition.encode}: {tuple(x.shape)} -> {words}, each {tuple(posterior.mean.shape)}",
             f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
         )
+        evidence = tuple(dict.fromkeys((*self.recognition.evidence, *seen)))
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
 
     def check_order(self, x: Tensor, posterior: Posterior, decoded: Tensor) -> None:
@@ -246,7 +248,7 @@ def _call(
     try:
         # a copy: what a module does to its input in place must reach neither the caller's rows nor the next run
         return function(model, argument.clone())
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, torch.OutOfMemoryError, CircuitProbeError):
         raise
     except (Exception, SystemExit) as error:
         told = str(error).strip().splitlines()
