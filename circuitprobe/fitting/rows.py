@@ -32,7 +32,17 @@ from circuitprobe.fitting.links import choose_links, some_rows
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
-from circuitprobe.types import AuditData, ColumnKind, Feature, FeatureGroup, FeatureKind, LeftOut, Table, TableEncoding
+from circuitprobe.types import (
+    AuditData,
+    ColumnKind,
+    Feature,
+    FeatureGroup,
+    FeatureKind,
+    LeftOut,
+    MissingValues,
+    Table,
+    TableEncoding,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +124,7 @@ def fit(
     else:
         candidates = candidate_encodings(table, width=input_width(vae), exclude=exclude, schema=options.schema)
     settled, encoding, tried = _choose(vae, table, candidates)
-    x, missing = apply_encoding(table, encoding)
+    x, missing = model_rows(settled, table, encoding)
     features = choose_links(settled, x, encoding_features(encoding))
     data = AuditData(
         x=x,
@@ -178,8 +188,18 @@ def _choose(
         raise errors[0]
     best = min(scored)[1]
     tried[best] = replace(tried[best], chosen=True)
-    x, _ = apply_encoding(table, tried[best].encoding)
+    x, _ = model_rows(vae, table, tried[best].encoding)
     return vae.resolved(vae.to_input(some_rows(x))), tried[best].encoding, tuple(tried) if vae.encoding is None else ()
+
+
+def model_rows(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> tuple[FloatArray, tuple[MissingValues, ...]]:
+    """The table in the model's space, with the conditions that the model computes from a row behind it.
+
+    Raises:
+        DataError: columns are missing, or there is text in a numeric one.
+    """
+    x, missing = apply_encoding(table, encoding)
+    return (x if vae.row_condition is None else np.concatenate([x, vae.row_condition(x)], axis=1)), missing
 
 
 def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float:
@@ -188,7 +208,7 @@ def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float
     Raises:
         CircuitProbeError: the encoding does not fit the table, or the model fails on it.
     """
-    x = some_rows(apply_encoding(table, encoding)[0])
+    x = some_rows(model_rows(vae, table, encoding)[0])
     settled = vae.resolved(vae.to_input(x))
     features = tuple(f for f in choose_links(settled, x, encoding_features(encoding)) if not _constant(x, f))
     if not features:

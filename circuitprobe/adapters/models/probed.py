@@ -23,6 +23,7 @@ from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 OutputKind = Literal["auto", "probabilities", "logits"]
 
@@ -52,6 +53,8 @@ class ProbedVAE:
             no intervention touches them.
         row_shape: shape in which the encoder takes one row, () for flat rows; rows are flat everywhere else.
         output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
+        row_condition: conditions that are computed from a row: (rows, dims) -> (rows, more), appended to the rows of a table. They
+            are the last of the ``condition_width``.
     """
 
     model: nn.Module
@@ -72,6 +75,7 @@ class ProbedVAE:
     condition_width: int = 0
     row_shape: tuple[int, ...] = ()
     output: OutputKind = "auto"
+    row_condition: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
