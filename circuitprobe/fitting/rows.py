@@ -15,7 +15,6 @@ from circuitprobe.adapters.benchmarks import Benchmark, named_benchmark
 from circuitprobe.adapters.data import (
     ColumnSchema,
     TableSchema,
-    apply_encoding,
     array_data,
     candidate_encodings,
     check_groups,
@@ -29,20 +28,11 @@ from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.models import ProbedVAE, check_finite, input_width, require_width
 from circuitprobe.errors import CircuitProbeError, DataError, UsageError
 from circuitprobe.fitting.links import choose_links, some_rows
+from circuitprobe.fitting.model_rows import model_rows
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
 from circuitprobe.probe.readout import feature_std
-from circuitprobe.types import (
-    AuditData,
-    ColumnKind,
-    Feature,
-    FeatureGroup,
-    FeatureKind,
-    LeftOut,
-    MissingValues,
-    Table,
-    TableEncoding,
-)
+from circuitprobe.types import AuditData, ColumnKind, Feature, FeatureGroup, FeatureKind, LeftOut, Table, TableEncoding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,16 +180,6 @@ def _choose(
     tried[best] = replace(tried[best], chosen=True)
     x, _ = model_rows(vae, table, tried[best].encoding)
     return vae.resolved(vae.to_input(some_rows(x))), tried[best].encoding, tuple(tried) if vae.encoding is None else ()
-
-
-def model_rows(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> tuple[FloatArray, tuple[MissingValues, ...]]:
-    """The table in the model's space, with the conditions that the model computes from a row behind it.
-
-    Raises:
-        DataError: columns are missing, or there is text in a numeric one.
-    """
-    x, missing = apply_encoding(table, encoding)
-    return (x if vae.row_condition is None else np.concatenate([x, vae.row_condition(x)], axis=1)), missing
 
 
 def relative_mse(vae: ProbedVAE, table: Table, encoding: TableEncoding) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from circuitprobe.errors import CircuitProbeError, ModelError
 from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 OutputKind = Literal["auto", "probabilities", "logits"]
@@ -94,7 +94,7 @@ class ProbedVAE:
 
         return nnsight_model(self.model)
 
-    def to_input(self, x: np.ndarray | Tensor) -> Tensor:
+    def to_input(self, x: npt.NDArray[np.floating] | Tensor) -> Tensor:
         """Rows as the model takes them: its dtype, its device."""
         return torch.as_tensor(x).to(dtype=self.dtype, device=self.device)
 
