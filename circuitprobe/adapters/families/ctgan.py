@@ -65,7 +65,7 @@ def adapt(synthesizer: Any) -> ProbedVAE:  # noqa: ANN401
         return Posterior(mean, log_var)
 
     def decode(owner: nn.Module, z: Tensor) -> Tensor:
-        return table.to_rows(owner.decoder(z)[0], activated=False)  # type: ignore[operator]
+        return table.to_rows(owner.decoder(z)[0])  # type: ignore[operator]
 
     words = ("numeric columns read as the mean of the decoded mixture, sum_k p_k (m_k + 4 s_k alpha)",)
     return ProbedVAE(

@@ -138,22 +138,17 @@ class MixtureTable:
             parts.append(block if column.mixture is None else _inward(column.mixture, block))
         return torch.cat(parts, 1)
 
-    def to_rows(self, output: Tensor, *, activated: bool) -> Tensor:
-        """Rows of an audit from what the model's decoder gives.
-
-        Args:
-            output: shape (rows, the model's dims).
-            activated: whether tanh and softmax have been applied.
-        """
+    def to_rows(self, output: Tensor) -> Tensor:
+        """Rows of an audit from what the model's decoder gives before tanh and softmax, shape (rows, the model's dims)."""
         parts, start = [], 0
         for column in self.columns:
             width = len(column.categories) if column.mixture is None else 1 + len(column.mixture.means)
             block = output[:, start : start + width]
             start += width
             if column.mixture is not None:
-                parts.append(_outward(column.mixture, block, activated=activated))
+                parts.append(_outward(column.mixture, block))
             else:
-                parts.append(block if activated else block.softmax(1))
+                parts.append(block.softmax(1))
         return torch.cat(parts, 1)
 
 
@@ -166,11 +161,11 @@ def _inward(mixture: Mixture, x: Tensor) -> Tensor:
     return torch.cat([alpha[:, None], torch.nn.functional.one_hot(mode, len(means)).to(x.dtype)], 1)
 
 
-def _outward(mixture: Mixture, block: Tensor, *, activated: bool) -> Tensor:
-    """Standardised values (rows, 1) from (alpha, modes), shape (rows, 1 + modes)."""
+def _outward(mixture: Mixture, block: Tensor) -> Tensor:
+    """Standardised values (rows, 1) from alpha and modes before their activations, shape (rows, 1 + modes)."""
     means, stds = _standardised(mixture, block)
-    alpha, modes = (block[:, :1], block[:, 1:]) if activated else (block[:, :1].tanh(), block[:, 1:].softmax(1))
-    values = (means + SPREAD * stds * alpha.clamp(-1.0, 1.0)).clamp(
+    alpha, modes = block[:, :1].tanh(), block[:, 1:].softmax(1)
+    values = (means + SPREAD * stds * alpha).clamp(
         (mixture.low - mixture.center) / mixture.scale, (mixture.high - mixture.center) / mixture.scale
     )
     return (modes * values).sum(1, keepdim=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from circuitprobe.adapters.models.probed import ProbedVAE
 
 GROUP = "circuitprobe.adapters"
-BUILT_IN = ("reference", "pythae", "ctgan", "diffusers", "scvi")
+BUILT_IN = ("reference", "pythae", "ctgan", "diffusers", "scvi", "synthcity")
 _HALVES = "cp.wrap(model, encode=lambda m, x: (mean, log_var), decode=lambda m, z: ...)"
 
 

@@ -121,7 +121,9 @@ def _continuous(module: Any) -> int:  # noqa: ANN401
     """How many continuous covariates the decoder takes beside latents and a batch embedding."""
     embedded = module.get_embedding(BATCH).embedding_dim if module.batch_representation == "embedding" else 0
     first = next(layer for layer in module.decoder.px_decoder.fc_layers[0] if isinstance(layer, torch.nn.Linear))
-    return int(first.in_features) - int(module.n_latent) - embedded - int(module.decoder.px_decoder.cat_dim)
+    # FCLayers keeps 0 for a covariate of one category, which takes no columns
+    given = sum(int(count) for count in module.decoder.px_decoder.n_cat_list if count > 1)
+    return int(first.in_features) - int(module.n_latent) - int(embedded) - given
 
 
 def _names(model: Any, genes: int, batches: int) -> tuple[list[ColumnEncoding], list[ColumnEncoding]]:  # noqa: ANN401
