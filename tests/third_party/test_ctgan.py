@@ -216,3 +216,23 @@ def test_missing_values_become_what_the_library_makes_of_them() -> None:
 def test_unfitted_is_refused() -> None:
     with pytest.raises(ModelError, match="has not been fitted"):
         cp.wrap(tvae_module.TVAE())
+
+
+def test_with_its_encoder_it_fulfils_what_adapters_must(whole: Any) -> None:
+    vae = cp.wrap(whole)
+    center, scale = raw_units(vae)
+    assert vae.encoding is not None
+    frame = table(100, seed=5)
+    blocks = [
+        np.stack([frame[column.name].astype(str) == each for each in column.categories], 1).astype(float)
+        if column.categories
+        else frame[[column.name]].to_numpy()
+        for column in vae.encoding.columns
+    ]
+
+    def draw(model: Any, x: Tensor) -> Tensor:
+        posterior = vae.encode(x)  # its mean and log-variance are compared with the library's own above
+        assert posterior.log_var is not None
+        return posterior.mean + (0.5 * posterior.log_var).exp() * torch.randn_like(posterior.mean)
+
+    cp.testing.check_adapter(vae, (np.concatenate(blocks, 1) - center) / scale, sample=draw)

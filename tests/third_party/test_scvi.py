@@ -36,7 +36,7 @@ def fitted(counts: Any, **settings: Any) -> Any:
     torch.manual_seed(0)
     scvi.model.SCVI.setup_anndata(counts, batch_key="donor")
     model = scvi.model.SCVI(counts, n_latent=LATENTS, n_hidden=32, **settings)
-    model.train(max_epochs=40, accelerator="cpu", enable_progress_bar=False, logger=False)
+    model.train(max_epochs=120, accelerator="cpu", enable_progress_bar=False, logger=False)
     return model
 
 

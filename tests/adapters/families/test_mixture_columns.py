@@ -30,7 +30,7 @@ def test_scale_and_center_by_hand() -> None:
 
 
 def test_a_value_becomes_its_mode_and_scalar() -> None:
-    inside = TABLE.to_model(rows(2.0, 110.0, -50.0))
+    inside = TABLE.to_model(rows(2.0, 110.0, -5.0))
     wanted = [[0.5, 1, 0, 0, 1], [0.5, 0, 1, 0, 1], [-0.99, 1, 0, 0, 1]]
     np.testing.assert_allclose(inside.numpy(), wanted, atol=1e-12)
 
