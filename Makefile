@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench example clean
+.PHONY: demo test test-adapters lint bench example clean
 
 demo: $(VENV)/.installed
 	$(BIN)/circuitprobe audit examples/adult_vae.pt examples/adult_sample.csv --target income --groups examples/adult_groups.toml --json demo-audit.json
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/third_party
+
+# models of other libraries, trained and saved as their users do: pythae, ctgan, diffusers
+test-adapters: $(VENV)/.installed-test-adapters
+	$(BIN)/python -m pytest tests/third_party
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -42,6 +46,10 @@ $(VENV)/.installed: $(VENV)/.torch $(INPUTS)
 $(VENV)/.installed-test: $(VENV)/.torch $(INPUTS)
 	$(PIP) install -qq -c constraints.txt -e '.[test]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-test-adapters: $(VENV)/.torch $(INPUTS)
+	$(PIP) install -qq -c constraints.txt -e '.[test-adapters]'
+	touch $@ $(VENV)/.installed-test $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.torch $(INPUTS)
 	$(PIP) install -qq -c constraints.txt -e '.[bench]'

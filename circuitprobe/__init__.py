@@ -13,7 +13,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from circuitprobe import interventions
+    from circuitprobe import interventions, testing
+    from circuitprobe.adapters.families import Adapter
     from circuitprobe.adapters.models import ModelSpec, ProbedVAE, wrap
     from circuitprobe.auditing import audit
     from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Adapter": "circuitprobe.adapters.families",
     "AuditReport": "circuitprobe.report",
     "CircuitProbeError": "circuitprobe.errors",
     "DataError": "circuitprobe.errors",
@@ -40,6 +42,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Adapter",
     "AuditReport",
     "CircuitProbeError",
     "DataError",
@@ -52,14 +55,15 @@ __all__ = [
     "inspect",
     "interventions",
     "load",
+    "testing",
     "train",
     "wrap",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "interventions":
-        return importlib.import_module("circuitprobe.interventions")
+    if name in {"interventions", "testing"}:
+        return importlib.import_module(f"circuitprobe.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

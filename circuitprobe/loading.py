@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from circuitprobe.adapters.models import (
-    FolderLoader,
     LoadOptions,
     ModelSpec,
     ProbedVAE,
@@ -18,9 +17,6 @@ from circuitprobe.adapters.models import (
     wrap,
 )
 from circuitprobe.reference_models.checkpoint import FORMAT, rebuild
-
-# what rebuilds the model folders of libraries, by the names in ``adapters.models.folders``
-FOLDER_LOADERS: Mapping[str, FolderLoader] = {}
 
 
 def load(
@@ -57,7 +53,7 @@ def load(
     chosen = spec if spec is None or isinstance(spec, ModelSpec) else ModelSpec.load(spec)
     files = tuple(Path(file) for file in ([imports] if isinstance(imports, (str, Path)) else imports))
     options = LoadOptions(factory, chosen, trust_pickle, resolve_device(device), files, entry)
-    return load_model(path, options, {FORMAT: _reference_model}, FOLDER_LOADERS)
+    return load_model(path, options, {FORMAT: _reference_model})
 
 
 def as_vae(vae: ProbedVAE | nn.Module | str | Path) -> ProbedVAE:

@@ -41,14 +41,21 @@ class Candidate:
     encoding: TableEncoding
     condition: Condition | None = None
 
-    def rows(self, table: Table) -> tuple[FloatArray, tuple[MissingValues, ...]]:
-        """Rows [data dimensions | condition dimensions], shape (rows, dims), and what was missing in them."""
+    def rows(self, vae: ProbedVAE, table: Table) -> tuple[FloatArray, tuple[MissingValues, ...]]:
+        """Rows [data dimensions | condition dimensions], shape (rows, dims), and what was missing in them.
+
+        The condition is that of columns, then what the model computes from a row.
+        """
         x, missing = apply_encoding(table, self.encoding)
-        return (x if self.condition is None else np.concatenate([x, self.condition.rows(table)], axis=1)), missing
+        behind = [] if self.condition is None else [self.condition.rows(table)]
+        behind += [] if vae.row_condition is None else [vae.row_condition(x)]
+        return np.concatenate([x, *behind], axis=1), missing
 
     def model(self, vae: ProbedVAE) -> ProbedVAE:
         """The model with the width of the condition told."""
-        return vae if self.condition is None else replace(vae, condition_width=self.condition.width)
+        if self.condition is None:
+            return vae
+        return replace(vae, condition_width=vae.condition_width + self.condition.width)
 
     @property
     def described(self) -> TableEncoding:
@@ -79,7 +86,7 @@ def choose(
         raise errors[0] if candidates[0].condition is None else no_condition_fits(table, candidates, errors[0])
     best = min(scored)[1]
     tried[best] = replace(tried[best], chosen=True)
-    x, _ = candidates[best].rows(table)
+    x, _ = candidates[best].rows(vae, table)
     settled = candidates[best].model(vae).resolved(vae.to_input(some_rows(x)))
     return settled, candidates[best], tuple(tried) if len(candidates) > 1 or vae.encoding is None else ()
 
@@ -117,7 +124,7 @@ def relative_mse(vae: ProbedVAE, table: Table, candidate: Candidate) -> float:
     Raises:
         CircuitProbeError: the candidate does not fit the table, or the model fails on it.
     """
-    x = some_rows(candidate.rows(table)[0])
+    x = some_rows(candidate.rows(vae, table)[0])
     settled = candidate.model(vae).resolved(vae.to_input(x))
     own, _ = without_condition(settled, encoding_features(candidate.encoding), x.shape[1])
     features = tuple(f for f in choose_links(settled, x, own) if not is_constant(x, f))

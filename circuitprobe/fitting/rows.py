@@ -92,7 +92,7 @@ def _fit_table(
     exclude = {name for name in (target, vae.target, *condition, *(known.not_features if known else ())) if name}
     exclude |= set(said.ignored if said else ())
     settled, chosen, tried = choose(vae, table, _candidates(vae, table, exclude, condition, options))
-    x, missing = chosen.rows(table)
+    x, missing = chosen.rows(settled, table)
     features, given = without_condition(settled, encoding_features(chosen.encoding), x.shape[1])
     data = AuditData(
         x=x,

@@ -2,7 +2,7 @@
 
 from circuitprobe.adapters.models.contents import LoadOptions
 from circuitprobe.adapters.models.device import resolve_device
-from circuitprobe.adapters.models.load import FolderLoader, load_model
+from circuitprobe.adapters.models.load import load_model
 from circuitprobe.adapters.models.names import class_name
 from circuitprobe.adapters.models.probed import ProbedVAE, check_finite, check_weights
 from circuitprobe.adapters.models.spec import ModelSpec
@@ -11,7 +11,6 @@ from circuitprobe.adapters.models.width import input_width, require_width
 from circuitprobe.adapters.models.wrap import wrap
 
 __all__ = [
-    "FolderLoader",
     "LoadOptions",
     "ModelSpec",
     "ProbedVAE",

@@ -62,6 +62,8 @@ def from_content(path: Path, content: Any, options: LoadOptions, formats: Mappin
         return content
     if isinstance(content, nn.Module):
         return wrap(unwrapped(content), spec=options.spec, source=path.name)
+    if not isinstance(content, Mapping) and _has_adapter(content):
+        return wrap(content, spec=options.spec, source=path.name)
     if isinstance(content, (list, tuple)) and any(isinstance(part, nn.Module) for part in content):
         content = {str(number): part for number, part in enumerate(content)}
     if isinstance(content, Mapping):
@@ -78,6 +80,12 @@ def from_content(path: Path, content: Any, options: LoadOptions, formats: Mappin
                 raise _needs_factory(path, content, options)
             return wrap(filled(path, content, options.factory, options.entry), spec=options.spec, source=path.name)
     raise holds(path, content)
+
+
+def _has_adapter(content: object) -> bool:
+    from circuitprobe.adapters.families.registry import adapter_for
+
+    return adapter_for(content) is not None
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -59,7 +59,7 @@ def look_into_folder(path: Path) -> FileFacts:
             expected=" or ".join(library.weights),
             fix="copy the whole folder again",
         )
-    return FileFacts(FileKind.FOLDER, _imports(path), library=library.name)
+    return FileFacts(FileKind.FOLDER, pickled_imports(path), library=library.name)
 
 
 def library_of(path: Path) -> Library | None:
@@ -98,7 +98,7 @@ def _top_keys(weights: Path) -> set[str]:
     return {str(key) for key in content} if isinstance(content, dict) else set()
 
 
-def _imports(path: Path) -> tuple[str, ...]:
+def pickled_imports(path: Path) -> tuple[str, ...]:
     """What the folder's pickles would import beyond tensors and containers, all files together."""
     found: dict[str, None] = {}
     for entry in sorted(path.rglob("*")):

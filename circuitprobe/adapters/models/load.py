@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from circuitprobe.adapters.models.contents import LoadOptions, Rebuild, from_content
 from circuitprobe.adapters.models.files import FileFacts, FileKind, look, truncated
-from circuitprobe.adapters.models.folders import needs_library
+from circuitprobe.adapters.models.folders import needs_library, pickled_imports
 from circuitprobe.adapters.models.inert_tensors import read_plain
 from circuitprobe.adapters.models.pickles import describe
 from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
@@ -30,14 +30,11 @@ from circuitprobe.adapters.models.weights import find_states
 from circuitprobe.adapters.models.wrap import wrap
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
 
-FolderLoader = Callable[[Path, LoadOptions], nn.Module | ProbedVAE]
-
 
 def load_model(
     path: str | Path,
     options: LoadOptions,
     formats: Mapping[str, Rebuild],
-    folder_loaders: Mapping[str, FolderLoader] | None = None,
 ) -> ProbedVAE:
     """Load a model file and name its halves.
 
@@ -46,7 +43,6 @@ def load_model(
             TorchScript or torch.export archive, or the folder of a library.
         options: how to read it.
         formats: checkpoint formats by the value of their ``format`` entry, and what rebuilds them.
-        folder_loaders: what rebuilds the folder of a library, by its name (``folders.LIBRARIES``).
 
     Raises:
         ModelError: the file is no model, is damaged, needs trust or a factory, or its weights are not finite.
@@ -59,10 +55,10 @@ def load_model(
             expected="both: classes are needed only where the code in a pickled model is run",
             fix="add --trust-pickle if you know where the model file comes from",
         )
+    if path.is_dir():
+        return _ready(_from_folder(path, options), options)
     facts = look(path)
-    if facts.kind is FileKind.FOLDER:
-        vae = _from_folder(path, facts, options, folder_loaders or {})
-    elif facts.kind is FileKind.TORCH_SCRIPT:
+    if facts.kind is FileKind.TORCH_SCRIPT:
         if facts.acts and not options.trust_pickle:
             raise acts_outside(path, facts)
         vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
@@ -75,23 +71,33 @@ def load_model(
         tensors_only = facts.kind is FileKind.SAFETENSORS
         content = _load_safetensors(path, options.device) if tensors_only else _load_pickle(path, facts, options)
         vae = from_content(path, content, options, formats)
+    return _ready(vae, options)
+
+
+def _ready(vae: ProbedVAE, options: LoadOptions) -> ProbedVAE:
     check_weights(vae.model)
     vae.model.to(options.device)
     vae.model.eval()
     return vae
 
 
-def _from_folder(path: Path, facts: FileFacts, options: LoadOptions, loaders: Mapping[str, FolderLoader]) -> ProbedVAE:
-    if facts.imports and not options.trust_pickle:
-        raise folder_needs_trust(path, facts)
-    loader = loaders.get(facts.library)
-    if loader is None:
-        raise needs_library(path, facts)
-    try:
-        model = loader(path, options)
-    except ModuleNotFoundError as error:
-        raise needs_library(path, facts) from error
-    return model if isinstance(model, ProbedVAE) else wrap(model, spec=options.spec, source=path.name)
+def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE:
+    """The model in a folder that a library wrote.
+
+    Raises:
+        ModelError: no library wrote it, it needs trust, or the library is missing.
+    """
+    from circuitprobe.adapters.families import folder_adapter, load_from_folder
+
+    adapter = folder_adapter(path)
+    if adapter is None:
+        raise needs_library(path, look(path))
+    imports = pickled_imports(path)
+    if imports and not options.trust_pickle:
+        raise folder_needs_trust(path, adapter.name, imports)
+    with ImportableFrom(Path.cwd()):
+        loaded = load_from_folder(adapter, path, options)
+    return wrap(loaded, spec=options.spec, source=path.resolve().name)
 
 
 def _load_script(path: Path, device: str) -> nn.Module:

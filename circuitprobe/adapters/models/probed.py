@@ -19,7 +19,7 @@ from circuitprobe.adapters.models.posterior import (
     pick_mean_width,
     read_posterior,
 )
-from circuitprobe.errors import ModelError
+from circuitprobe.errors import CircuitProbeError, ModelError
 from circuitprobe.types import Latent, Posterior, Recognition, TableEncoding
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class ProbedVAE:
         found_by_noise: whether the halves were found by what the model's own forward does.
         settle: (model, rows, whether they are real) -> the model with its halves; None where they are settled.
         output: whether the decoder's categorical blocks are probabilities or logits; "auto" decides on real rows.
+        row_condition: conditions that are computed from a row: (rows, dims) -> (rows, more), appended to the rows of a table. They
+            are the last of the ``condition_width``.
     """
 
     model: nn.Module
@@ -79,6 +81,7 @@ class ProbedVAE:
     outside_decoder: tuple[str, ...] = ()
     found_by_noise: bool = False
     settle: Callable[[ProbedVAE, Tensor, bool], ProbedVAE] | None = None
+    row_condition: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -207,11 +210,11 @@ class ProbedVAE:
         if self.order is None and by_position and len(named_tensors(output)[1]) > 1:
             settled.check_order(x, posterior, decoded)
         words = "(" + ", ".join(order) + ")"
-        evidence = (
-            *self.recognition.evidence,
+        seen = (
             f"{self.recognition.encode}: {tuple(x.shape)} -> {words}, each {tuple(posterior.mean.shape)}",
             f"{self.recognition.decode}: {tuple(posterior.mean.shape)} -> {tuple(decoded.shape)}",
         )
+        evidence = tuple(dict.fromkeys((*self.recognition.evidence, *seen)))
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
 
     def decoder_resolved(self, x: Tensor) -> ProbedVAE:
@@ -353,7 +356,7 @@ def _call(
     try:
         # a copy: what a module does to its input in place must reach neither the caller's rows nor the next run
         return function(model, argument.clone())
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, torch.OutOfMemoryError, CircuitProbeError):
         raise
     except (Exception, SystemExit) as error:
         told = str(error).strip().splitlines()

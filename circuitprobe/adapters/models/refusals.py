@@ -85,10 +85,10 @@ def _stranger(path: Path, kind: str) -> ModelError:
     )
 
 
-def folder_needs_trust(path: Path, facts: FileFacts) -> ModelError:
+def folder_needs_trust(path: Path, library: str, imports: Sequence[str]) -> ModelError:
     """The error for a library's folder whose pickles are more than tensors."""
     return ModelError(
-        f"{path} is a model folder of {facts.library} whose pickles would import {_listed(facts.imports)} when loaded: "
+        f"{path} is a model folder of {library} whose pickles would import {_listed(tuple(imports))} when loaded: "
         "loading them runs code; nothing in them was run",
         expected="weights and settings alone",
         fix="add --trust-pickle if you know where the folder comes from",

@@ -17,7 +17,7 @@ from circuitprobe.types import Posterior, Recognition
 
 
 def wrap(
-    model: nn.Module,
+    model: Any,  # noqa: ANN401 - also what a library keeps its model in
     *,
     encode: Callable[[nn.Module, Tensor], Posterior | tuple[Tensor, Tensor] | Tensor] | None = None,
     decode: Callable[[nn.Module, Tensor], Tensor] | None = None,
@@ -27,9 +27,10 @@ def wrap(
     """Name the two halves of a VAE. The model is not run and not changed.
 
     Args:
-        model: any nn.Module, TorchScript included.
+        model: any nn.Module, TorchScript included; or an object of a library that an adapter knows (``docs/adapters.md``).
         encode: (model, x) -> Posterior, (mean, log_var) or the mean alone, each (rows, latents). Default: found by the
-            common names (``encode``, ``encoder``, a trunk with mean and log-variance heads).
+            the library's adapter, else by the common names (``encode``, ``encoder``, a trunk with mean and log-variance
+            heads). Given, it wins over both.
         decode: (model, z) -> reconstruction (rows, dims) after the output activation. Default: ``decode``, ``decoder``.
         spec: names them instead, as a spec file does.
         source: what reports call the model; default its class name.
@@ -38,13 +39,17 @@ def wrap(
         The model ready for ``cp.audit``; what encode returns is read and checked on the first real rows.
 
     Raises:
-        UsageError: ``model`` is not a module, or one callable is given without the other.
-        ModelError: no encoder or decoder is found.
+        UsageError: ``model`` is neither a module nor known to an adapter, or one callable is given without the other.
+        ModelError: no encoder or decoder is found, or the library's model cannot be audited.
     """
+    if encode is None and decode is None and not (spec and (spec.encode or spec.decode or spec.posterior)):
+        known = _from_family(model, spec, source)
+        if known is not None:
+            return known
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"cp.wrap was given {type(model).__name__}",
-            expected="a torch.nn.Module",
+            expected="a torch.nn.Module, or an object of a library that has an adapter",
             fix="cp.wrap(model), or cp.load('model.pt') for a file",
         )
     forward = spec is not None and "forward" in {spec.encode, spec.decode}
@@ -102,6 +107,17 @@ def _other_half_unknown(model: nn.Module, missing: str) -> UsageError:
         expected="both callables",
         fix=f"cp.wrap(model, encode=lambda m, x: ..., {missing}=lambda m, z: ...)",
     )
+
+
+def _from_family(model: object, spec: ModelSpec | None, source: str | None) -> ProbedVAE | None:
+    """The model by its library's adapter, None where there is none; what a spec file says of the output wins."""
+    from circuitprobe.adapters.families import adapted
+
+    vae = adapted(model, source)
+    if vae is None or spec is None:
+        return vae
+    output = vae.output if spec.output == "auto" else spec.output
+    return replace(vae, output=output, input_width=spec.input_width or vae.input_width)
 
 
 def _given(function: Callable[..., Any] | None, role: str) -> Half | None:
