@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import circuitprobe as cp
+from circuitprobe.interventions.values import codebook_values
 from circuitprobe.types import Latent
 
 from .vaes import linear, wrap
@@ -159,6 +160,13 @@ def test_one_index_in_use_is_inactive() -> None:
     report = cp.audit(discrete(), np.column_stack([x[:, 0], x[:, 1]]), twin=False, resamples=50, levels=(2,))
     assert [latent.active for latent in report.latents] == [True, False]
     assert report.latents[1].ces.value == 0
+    shift = cp.interventions.inputs(discrete(), x, sources=SOURCES).shift
+    np.testing.assert_allclose(shift, [[3 / 4, 0]], atol=1e-12, err_msg="0, not undefined")
+
+
+def test_codebook_values_are_even_over_the_codebook() -> None:
+    """Of three entries eight values: floor(3 (1, 3, ..., 15) / 16)."""
+    np.testing.assert_array_equal(codebook_values(3, 2, 8), [[0, 0, 0, 1, 1, 2, 2, 2]] * 2)
 
 
 def test_an_encoder_that_gives_no_indices_is_refused() -> None:
