@@ -89,7 +89,7 @@ class Talkative(Stranger):
 def test_widths_that_do_not_fit_show_both_sides(command: Callable[..., Any], csv: Path, tmp_path: Path) -> None:
     torch.save(Stranger(9), tmp_path / "m.pt")
     done = command("audit", tmp_path / "m.pt", csv, "--trust-pickle")
-    assert_refused(done, "9", "city", "--target")
+    assert_refused(done, "9", "city", "--ignore")
 
 
 def test_models(command: Callable[..., Any], checkpoint: Path, csv: Path, tmp_path: Path) -> None:
