@@ -28,7 +28,8 @@ class Linear(nn.Module):
         self.register_buffer("seen", torch.zeros(1, dtype=torch.float64))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x[:, :4] * self.scale, torch.full_like(x[:, :4], 0.3).square().log()
+        mean, log_var = x[:, :4] * self.scale, torch.full_like(x[:, :4], 0.3).square().log()
+        return mean, log_var
 
     def decode(self, z: Tensor) -> Tensor:
         return torch.cat([z / self.scale, torch.zeros_like(z[:, :1])], 1)

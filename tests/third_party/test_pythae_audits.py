@@ -126,7 +126,7 @@ def test_parts_of_ones_own_are_pickles_and_need_trust(tmp_path: Path) -> None:
     model = own_parts.make_images()
     model.save(str(tmp_path / "saved"))
     assert (tmp_path / "saved" / "encoder.pkl").exists()
-    with pytest.raises(ModelError, match=r"encoder\.pkl, decoder\.pkl as pickles") as caught:
+    with pytest.raises(ModelError, match=r"whose pickles would import cloudpickle") as caught:
         cp.load(tmp_path / "saved")
     assert "--trust-pickle" in caught.value.fix
     loaded = cp.load(tmp_path / "saved", trust_pickle=True)
@@ -160,5 +160,5 @@ def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
 def test_a_damaged_folder_ends_in_a_message(tmp_path: Path) -> None:
     pythae_models.make_vae().save(str(tmp_path / "saved"))
     (tmp_path / "saved" / "model.pt").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="damaged or cut off|cannot load"):
         cp.load(tmp_path / "saved")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitprobe.adapters.models.files import FileFacts, FileKind
+from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
 from circuitprobe.adapters.models.pickles import foreign, scan_pickle
 from circuitprobe.errors import ModelError
 
@@ -114,9 +115,12 @@ def pickled_imports(path: Path) -> tuple[str, ...]:
 
 
 def _in_archive(path: Path) -> tuple[str, ...]:
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
-        return tuple(name for entry in pickles for name in scan_pickle(archive.read(entry))[0])
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
+            return tuple(name for entry in pickles for name in scan_pickle(archive.read(entry))[0])
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise truncated(path) from error
 
 
 def _not_a_model(path: Path) -> ModelError:
