@@ -24,7 +24,8 @@ def load(
 
     Args:
         path: a checkpoint of ``circuitprobe train``, a state_dict or safetensors file (with ``factory``), a TorchScript
-            archive, or a pickled module (with ``trust_pickle``).
+            archive, a pickled module or object of a known library (with ``trust_pickle``), or a folder that a known library
+            wrote (``docs/adapters.md``).
         factory: ``package.module:function`` that returns the empty model of a state_dict.
         spec: a spec file that names encoder and decoder.
         trust_pickle: run the code in a pickled module; only for files whose origin is known.
