@@ -33,7 +33,8 @@ def load(
 
     Args:
         path: a checkpoint of ``circuitprobe train``, a state_dict, Lightning checkpoint or safetensors file (with ``factory``),
-            a TorchScript or torch.export archive, a pickled module (with ``trust_pickle``), or a library's folder.
+            a TorchScript or torch.export archive, a pickled module or object of a known library (with ``trust_pickle``), or a
+            folder that a known library wrote (``docs/adapters.md``).
         factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a state_dict. It is given
             those hyper-parameters of a Lightning checkpoint that it takes by name.
         spec: a spec file that names encoder and decoder.

@@ -145,7 +145,7 @@ def _checks(vae: ProbedVAE, x: FloatArray, sample: Callable[[Any, Tensor], Tenso
 
 def _flat(rows: npt.ArrayLike | Tensor) -> FloatArray:
     array = rows.detach().cpu().numpy() if isinstance(rows, Tensor) else np.asarray(rows)
-    return np.asarray(array.reshape(len(array), -1), dtype=np.float64)
+    return np.array(array.reshape(len(array), -1), dtype=np.float64)
 
 
 def _prior(vae: ProbedVAE, inputs: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 
 def images(count: int = 96) -> Tensor:
-    """Soft coloured blobs, intensities between 0 and 1, shape (count, 3, 16, 16)."""
-    noise = torch.rand(6, count, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    """Soft grey blobs, intensities between 0 and 1, shape (count, 1, 16, 16)."""
+    noise = torch.rand(4, count, 1, 1, 1, generator=torch.Generator().manual_seed(0))
     grid = torch.linspace(0, 1, 16)
     far = (grid.reshape(1, 1, 1, 16) - noise[0]) ** 2 + (grid.reshape(1, 1, 16, 1) - noise[1]) ** 2
-    colour = noise[3:].squeeze(-1).squeeze(-1).squeeze(-1).T.reshape(count, 3, 1, 1)
-    return (-far / (0.02 + 0.05 * noise[2])).exp() * colour
+    return (-far / (0.02 + 0.05 * noise[2])).exp() * noise[3]
 
 
 def make_kl() -> Any:
@@ -23,6 +22,8 @@ def make_kl() -> Any:
 
     torch.manual_seed(0)
     return AutoencoderKL(
+        in_channels=1,
+        out_channels=1,
         down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
         up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
         block_out_channels=(8, 8),
@@ -39,6 +40,8 @@ def make_vq() -> Any:
 
     torch.manual_seed(0)
     return VQModel(
+        in_channels=1,
+        out_channels=1,
         down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
         up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
         block_out_channels=(8, 8),
@@ -50,7 +53,7 @@ def make_vq() -> Any:
     )
 
 
-def train(model: Any, x: Tensor, steps: int = 150) -> nn.Module:
+def train(model: Any, x: Tensor, steps: int = 120) -> nn.Module:
     """Adam on the squared error of images in [-1, 1], as diffusers' own trainers give them."""
     torch.manual_seed(1)
     optimiser = torch.optim.Adam(model.parameters(), 5e-3)

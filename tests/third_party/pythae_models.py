@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
 def trained(name: str) -> nn.Module:
     """A model of a kind, trained on the table."""
     # FactorVAE's discriminator is five layers of a thousand units
