@@ -61,7 +61,8 @@ class ConvVAE(nn.Module):
     def __init__(self):
         super().__init__()
         self.down = nn.Sequential(nn.Conv2d(1, 8, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 4))
-        self.up = nn.Sequential(nn.Linear(2, 128), nn.Unflatten(1, (8, 4, 4)), nn.ReLU(), nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Sigmoid())
+        self.up = nn.Sequential(nn.Linear(2, 128), nn.Unflatten(1, (8, 4, 4)), nn.ReLU(),
+                                nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Sigmoid())
 
     def forward(self, x):
         mu, rho = self.down(x).chunk(2, 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +188,19 @@ def test_the_spec_that_inspect_prints_says_the_same(kind: type[nn.Module], tmp_p
     again = cp.inspect(cp.wrap(model, spec=spec), x)
     assert again == found
     agrees(resolved(model, x, spec=spec), model, x)
+
+
+def test_recognition_does_not_import_torchs_compiler() -> None:
+    """Which takes seconds, and which torch imports by itself for every dispatch mode that does not forbid it."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests/wild'); import schooling, strangers, circuitprobe as cp\n"
+        "model = strangers.TwoSequentials()\n"
+        "vae = cp.wrap(model).resolved(schooling.table(), real=False)\n"
+        "vae.decode(vae.encode(schooling.table()).mean)\n"
+        "print(vae.recognition.encode, 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["inference", "False"]
 
 
 @pytest.mark.parametrize("backend", ["hooks", "nnsight"])

@@ -239,7 +239,8 @@ class ProbedVAE:
         settled.check_code(Posterior(codes, None))
         decoded = settled.decode(codes)
         check_finite(decoded, self.recognition.decode)
-        evidence = (f"{self.recognition.decode}: {tuple(codes.shape)} -> {tuple(decoded.shape)}",)
+        seen = f"{self.recognition.decode}: {tuple(codes.shape)} -> {tuple(decoded.shape)}"
+        evidence = tuple(dict.fromkeys((*self.recognition.evidence, seen)))
         words = f"none: {self.prior_only}; codes are drawn from N(0, I)"
         return replace(settled, recognition=replace(self.recognition, posterior=words, evidence=evidence))
 

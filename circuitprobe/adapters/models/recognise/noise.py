@@ -169,6 +169,11 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._picked = 0
         self._draws: list[frozenset[int]] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, which takes seconds, to keep it from compiling this."""
+        return False
+
     @property
     def _idle(self) -> bool:
         """Whether nothing is left to be watched for."""
