@@ -133,10 +133,12 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
 
 
 def _best(scored: Sequence[tuple[float, int]]) -> int:
-    """The form with the smallest error; the plainest of near ties where the model reconstructs under none of them."""
+    """The form with the smallest error; the plainest of near ties where that is poor, and of all where it says nothing."""
     least = min(scored)
     if least[0] < RECONSTRUCTS:
         return least[1]
+    if least[0] >= 1.0:
+        return min(place for _, place in scored)
     return min(place for error, place in scored if error <= least[0] * NEAR_TIE)
 
 

@@ -224,7 +224,8 @@ def test_flat_rows_in_a_file_are_in_the_models_space(tmp_path: Path) -> None:
 
     class Linear(torch.nn.Module):
         def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return x[:, :3], torch.full_like(x[:, :3], -4.0)
+            mean, log_var = x[:, :3], torch.full_like(x[:, :3], -4.0)
+            return mean, log_var
 
         def decode(self, z: torch.Tensor) -> torch.Tensor:
             return torch.cat([z, z], dim=1)
