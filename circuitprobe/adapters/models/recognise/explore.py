@@ -15,6 +15,7 @@ from circuitprobe.adapters.models.recognise.ways import Way, ways
 # a model that draws more often is no VAE with a few groups of latents
 MOST_DRAWS = 16
 NO_FORWARD = "_forward_unimplemented"
+NO_FORWARD_WORDS = "it has no forward"
 
 
 @dataclass
@@ -52,7 +53,7 @@ def explore(
     """
     found = Exploration()
     if getattr(model.forward, "__name__", "") == NO_FORWARD:
-        found.error = "it has no forward"
+        found.error = NO_FORWARD_WORDS
         return found
     for way in ways(model, x.shape[1] - condition_width, row_shape, condition_width):
         if found.way is not None and not _same_form(way, found.way):

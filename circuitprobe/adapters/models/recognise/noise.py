@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_leaves
 _NORMAL = frozenset({"randn", "randn_like", "normal", "normal_", "normal_functional"})
 _OTHER_DRAWS = frozenset(
     {"rand", "rand_like", "uniform", "uniform_", "exponential_", "exponential", "multinomial", "cauchy_", "log_normal_",
-     "geometric_", "randint", "randint_like", "randperm", "poisson", "_standard_gamma", "_sample_dirichlet", "binomial"}
+     "geometric_", "randint", "randint_like", "randperm", "poisson", "_standard_gamma", "_sample_dirichlet", "binomial",
+     "bernoulli"}
 )  # fmt: skip
 _PICKS = frozenset({"argmin", "argmax", "min", "max", "topk"})
 # the same numbers in another order, shape or dtype
@@ -205,7 +206,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plain in _ARITHMETIC and isinstance(result, Tensor):
             draws = frozenset().union(*(self._draws[source] for source in sources))
             beside = {n: t for n, t in enumerate(tensors) if _key(t) not in self._step_of}
-            return self._stepped(name, result, draws, sources, beside, in_place=name.endswith("_"))
+            return self._stepped(name, result, draws, sources, beside, in_place=_writes(name, kwargs))
         return result
 
     def _draw(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -222,7 +223,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = len(self.trace.draws)
         self.trace.draws.append(tuple(result.shape))
         beside = {n: t for n, t in enumerate(args) if isinstance(t, Tensor) and name == "normal"}
-        return self._stepped(name, result, frozenset({number}), (), beside, in_place=name.endswith("_"))
+        return self._stepped(name, result, frozenset({number}), (), beside, in_place=_writes(name, kwargs))
 
     def _stepped(
         self,
@@ -365,6 +366,11 @@ class _Links(TorchFunctionMode):
             result = result.copy_(value) if link.in_place else value.clone()
             tap.follow(result, link.step)
         return result
+
+
+def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation writes into a tensor that it is given."""
+    return name.endswith("_") or kwargs.get("out") is not None
 
 
 def _key(tensor: Tensor) -> int:
