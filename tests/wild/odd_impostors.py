@@ -48,6 +48,22 @@ class HeavyTails(Plain):
         return StudentT(4.0, *self.truth(x)).rsample()
 
 
+class DrawnSpread(Plain):
+    """The spread is drawn from a log-normal distribution."""
+
+    def sampled(self, x: Tensor) -> Tensor:
+        mean, std = self.truth(x)
+        return mean + torch.randn(len(x), 1).exp() * std * torch.randn_like(mean)
+
+
+class CentredOutput(Plain):
+    """The reconstruction is centred on that of the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.generation(self.sampled(x))
+        return rows - rows.mean(0)
+
+
 class BatchSpread(Plain):
     """The spread is relative to that of the batch."""
 
@@ -213,6 +229,8 @@ ODD = {
     AddedNoise: "still moves with other noise",
     Correlated: "still moves with the same noise",
     HeavyTails: "from run to run",
+    DrawnSpread: "depends on other noise as well",
+    CentredOutput: "with the codes beside it",
     BatchSpread: "the rows beside it",
     SamplesAveraged: "the same posterior 5 times",
     SamplesInALoop: "the same posterior 4 times",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations
 
@@ -45,7 +46,9 @@ def refuse_mixed_rows(found: Found) -> None:
                 )
 
 
-def _values(found: Found, x: Tensor, constant: float, seed: int, only: int | None = None) -> list[Tensor | None]:
+def _values(
+    found: Found, x: Tensor, constant: float, seed: int, only: Collection[int] | None = None
+) -> list[Tensor | None]:
     """Each code as a run gives it, (rows, entries), float64; None where it has another size there."""
     steps = tapped(found.model, found.way, x, constant, seed=seed, only=only).trace.steps
     return [_value(steps, code, len(x)) for code in found.codes]
@@ -66,9 +69,13 @@ def refuse_other_noise(found: Found) -> None:
     zero = found.seen.zero
     assert zero is not None  # noqa: S101 - codes come from a run
     known = {code.draw for code in found.seen.codes}
-    for draw in (n for n in range(len(zero.trace.draws)) if n not in known):
-        for value, code in zip(_values(found, found.x, 1.0, 0, draw), found.codes, strict=True):
-            if value is None or not close(value, code.mean):
+    others = [draw for draw in range(len(zero.trace.draws)) if draw not in known]
+    for own in {code.draw for code in found.codes} if others else ():
+        alone = _values(found, found.x, 1.0, 0, {own})
+        for draw in others:
+            for value, other in zip(_values(found, found.x, 1.0, 0, {own, draw}), alone, strict=True):
+                if value is not None and other is not None and close(value, other):
+                    continue
                 raise ask(
                     found.model,
                     f"what {found.way.words()} samples depends on other noise as well (draw {draw + 1} of "
@@ -95,11 +102,11 @@ def refuse_noise_beyond_code(found: Found, output: Path) -> None:
     codes = found.mean.to(found.x)
     held = found.replaced(codes)[output]
     for draw in sorted(own | added):
-        if not close(found.replaced(codes, constant=1.0, only=draw)[output], held):
+        if not close(found.replaced(codes, constant=1.0, only={draw})[output], held):
             raise ask(
                 found.model,
                 f"with the code of {found.way.words()} held, its reconstruction still moves with "
-                f"{'the same' if draw in own else 'other'} noise, added to the code later on",
+                f"{'the same noise, used again beside the code' if draw in own else 'other noise, added to the code later on'}",
                 expected="a code with one noise, entry by entry",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,9 @@ class Found:
         """Forward with the codes replaced, on the first row."""
         return TappedDecoder(self.way, self.codes, self.output or (), self.x[:1])
 
-    def replaced(self, codes: Tensor, *, constant: float = 0.0, only: int | None = None) -> dict[Path, Tensor]:
+    def replaced(
+        self, codes: Tensor, *, constant: float = 0.0, only: Collection[int] | None = None
+    ) -> dict[Path, Tensor]:
         """Every tensor that forward gives for other codes, (rows, entries), on the rows themselves, other noise constant."""
         steps = {}
         for code, part in zip(self.codes, torch.split(codes, [c.mean.shape[1] for c in self.codes], 1), strict=True):

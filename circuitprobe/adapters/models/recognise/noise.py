@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,7 +122,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         constant: of normal draws, in units of their standard deviation.
-        only: number of the draw that gets the constant, all others 0; None: all get it.
+        only: numbers of the draws that get the constant, all others 0; None: all get it.
         steps: what replaces a step, by its number; any shape of the same number of entries.
         picks: what replaces a pick, by its number.
         captures: tensors to take on the way, into ``captured`` by the step's number.
@@ -136,7 +136,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self,
         constant: float = 0.0,
         *,
-        only: int | None = None,
+        only: Collection[int] | None = None,
         steps: Mapping[int, Tensor] | None = None,
         picks: Mapping[int, Tensor] | None = None,
         captures: Sequence[Capture] = (),
@@ -210,7 +210,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _draw(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        constant = self._constant if self._only in {None, len(self.trace.draws)} else 0.0
+        constant = self._constant if self._only is None or len(self.trace.draws) in self._only else 0.0
         if name == "normal_":
             mean, std = _moments(args[1:], kwargs)
             result = args[0].fill_(mean + std * constant)

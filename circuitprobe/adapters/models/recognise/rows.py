@@ -7,6 +7,8 @@ from torch import Tensor
 
 # more are not compared with each other
 _MOST_COLUMNS = 4096
+# of fewer rows every column is like another
+_FEWEST_ROWS = 8
 
 
 def rows_error(output: Tensor, x: Tensor) -> float:
@@ -35,13 +37,13 @@ def columns_in_other_places(output: Tensor, x: Tensor) -> tuple[tuple[int, int],
         x: the rows, same shape.
     """
     spread = x.double().var(0, correction=0)
-    if x.shape[1] > _MOST_COLUMNS or not bool((spread > 0).any()):
+    if x.shape[1] > _MOST_COLUMNS or len(x) < _FEWEST_ROWS or not bool((spread > 0).any()):
         return ()
     matrices = [_errors_between(made.double(), x.double(), spread) for made in (output, torch.sigmoid(output))]
     errors = min(matrices, key=lambda matrix: float(matrix.amin(0).mean()))
     best, own = errors.argmin(0), errors.diagonal()
     there = errors.amin(0)
-    moved = {int(j) for j in ((there < 0.5) & (own > 0.5) & (there < 0.5 * own)).nonzero()[:, 0]}
+    moved = {int(j) for j in ((there < 0.5) & (own > 0.05) & (there < 0.5 * own)).nonzero()[:, 0]}
     while any(int(best[j]) not in moved for j in moved):
         moved = {j for j in moved if int(best[j]) in moved}
     return tuple((j, int(best[j])) for j in sorted(moved))
