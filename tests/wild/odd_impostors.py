@@ -147,8 +147,8 @@ class SpreadComputed(Textbook):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = F.relu(self.fc1(x))
-        logvar = self.fc22(h)
-        return self.fc21(h), torch.exp(0.5 * logvar)
+        mu, logvar = self.fc21(h), self.fc22(h)
+        return mu, torch.exp(0.5 * logvar)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return self.encode(x)[0]
