@@ -43,7 +43,8 @@ class Exact(nn.Module):
         unit = torch.sin((unit * 255).round() / 255 * torch.pi / 2) ** 2
         maps = self._maps(unit)
         quarters = nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)
-        return quarters * self.unused, torch.full_like(quarters, -6.0)
+        mean, log_var = quarters * self.unused, torch.full_like(quarters, -6.0)
+        return mean, log_var
 
     def decode(self, z: Tensor) -> Tensor:
         channels = z.shape[1] // 4

@@ -28,6 +28,10 @@ SAMPLERS = (
     "_reparameterize", "_reparametrize", "_reparameterized_sample", "reparametrization", "sample_z", "sample_latent",
     "sampling", "sample_gaussian", "_sample_gauss", "_sample", "sample", "latent_sample", "reparameterization_trick",
 )  # fmt: skip
+# methods that hand on what they are called on; ``forward`` is how TorchScript calls a module
+_SAME_NUMBERS = frozenset(
+    {"forward", "clamp", "view", "reshape", "flatten", "squeeze", "unsqueeze", "contiguous", "float"}
+)
 
 
 def by_name(vae: ProbedVAE, rows: Tensor, encoder: Half, decoder: Half) -> ProbedVAE:
@@ -49,9 +53,12 @@ def by_name(vae: ProbedVAE, rows: Tensor, encoder: Half, decoder: Half) -> Probe
         recognition=Recognition(encoder.name, decoder.name, "", ()),
     )
     output = named.raw_encoding(rows)
-    if isinstance(output, (Posterior, torch.distributions.Distribution)) or named_tensors(output)[0]:
+    if isinstance(output, torch.distributions.Distribution):
+        _refuse_other_distribution(vae, output, encoder, decoder)
         return named
-    tensors = named_tensors(output)[1]
+    names, tensors = named_tensors(output)
+    if isinstance(output, Posterior) or _told(names):
+        return named
     for tensor in tensors:
         check_finite(tensor, encoder.name)
     pair = [t for t in tensors if t.ndim > 1 and t.shape == tensors[0].shape]
@@ -72,6 +79,33 @@ def by_name(vae: ProbedVAE, rows: Tensor, encoder: Half, decoder: Half) -> Probe
     posterior = settled.encode(rows)
     settled.check_order(rows, posterior, settled.decode(posterior.mean))
     return told
+
+
+def _told(names: tuple[str, ...]) -> bool:
+    """Whether names of tensors say which is the mean and which the spread."""
+    parts = {part_named(name) for name in names}
+    return "mean" in parts and bool(parts & set(SPREADS))
+
+
+def _refuse_other_distribution(
+    vae: ProbedVAE, given: torch.distributions.Distribution, encoder: Half, decoder: Half
+) -> None:
+    """A distribution must be normal, each entry by itself."""
+    base = given
+    while isinstance(base, torch.distributions.Independent):
+        base = base.base_dist
+    if isinstance(base, torch.distributions.Normal):
+        return
+    if isinstance(base, torch.distributions.MultivariateNormal):
+        covariance = base.covariance_matrix
+        if close(torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1)), covariance):
+            return
+    raise ask(
+        vae.model,
+        f"{encoder.name} returns a {type(base).__name__} distribution: a code that is not Gaussian, entry by entry",
+        encode=encoder.name,
+        decode=decoder.name,
+    )
 
 
 def _from_sampler(model: nn.Module, tensors: list[Tensor]) -> tuple[tuple[PosteriorPart, ...], str] | None:
@@ -144,13 +178,18 @@ def _returned_names(function: Any) -> tuple[tuple[str, ...], ...]:  # noqa: ANN4
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:
-    """Names of variables and attributes in an expression."""
-    found = [
-        part.attr if isinstance(part, ast.Attribute) else part.id
-        for part in ast.walk(node)
-        if isinstance(part, (ast.Name, ast.Attribute))
-    ]
-    return tuple(dict.fromkeys(found))
+    """The name of what an expression hands on as it is; () where something is computed of it, such as ``exp(log_var)``."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute):
+        return (node.attr,)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return ()
+    owner, method = node.func.value, node.func.attr
+    if method in _SAME_NUMBERS:
+        return _names(owner)
+    # a head, in Python and as TorchScript writes it
+    return (method,) if isinstance(owner, ast.Name) and owner.id == "self" else ()
 
 
 def _part(names: tuple[str, ...]) -> PosteriorPart:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuitprobe.adapters.models.names import Half
 from circuitprobe.adapters.models.posterior import PosteriorPart
 from circuitprobe.adapters.models.recognise.ask import ask
 from circuitprobe.adapters.models.recognise.code import Code, is_scaled_input
+from circuitprobe.adapters.models.recognise.doubts import (
+    chain_of_two,
+    links_of_a_chain,
+    refuse_mixed_rows,
+    refuse_noise_beyond_code,
+    refuse_other_noise,
+    refuse_repeated_samples,
+    without_noise,
+)
 from circuitprobe.adapters.models.recognise.explore import Exploration
+from circuitprobe.adapters.models.recognise.found import Found
 from circuitprobe.adapters.models.recognise.named import (
     NamedDecoder,
     NamedEncoder,
     decoder_that_agrees,
     encoder_that_agrees,
+    is_same,
     spread_codes,
 )
 from circuitprobe.adapters.models.recognise.noise import NoiseTap
-from circuitprobe.adapters.models.recognise.outputs import Path, left_on, path_words, tensors_in
+from circuitprobe.adapters.models.recognise.outputs import Path, path_words, tensors_in
 from circuitprobe.adapters.models.recognise.reading import (
     Place,
     RowReading,
@@ -31,79 +42,13 @@ from circuitprobe.adapters.models.recognise.reading import (
     looks_like_posterior,
     tried,
 )
-from circuitprobe.adapters.models.recognise.rows import column_means_error, rows_error
-from circuitprobe.adapters.models.recognise.tapped import TappedDecoder, TappedEncoder
-from circuitprobe.adapters.models.recognise.trial import seeded, tapped
-from circuitprobe.adapters.models.recognise.ways import Way
+from circuitprobe.adapters.models.recognise.rows import column_means_error, columns_in_other_places, rows_error
+from circuitprobe.adapters.models.recognise.tapped import TappedEncoder
+from circuitprobe.adapters.models.recognise.trial import seeded
 from circuitprobe.types import Latent, Recognition
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models.probed import ProbedVAE
-
-
-@dataclass(frozen=True)
-class Found:
-    """What noise has shown of a model, on a few rows.
-
-    Attributes:
-        vae: the model.
-        x: the rows, shape (rows, dims).
-        seen: the runs.
-        way: how forward is called.
-        codes: those on which the reconstruction depends.
-        output: where the reconstruction lies; None where forward returns none.
-    """
-
-    vae: ProbedVAE
-    x: Tensor
-    seen: Exploration
-    way: Way
-    codes: tuple[Code, ...]
-    output: Path | None
-
-    @property
-    def model(self) -> nn.Module:
-        """The user's module."""
-        return self.vae.model
-
-    @property
-    def data(self) -> Tensor:
-        """The rows without the condition."""
-        return self.x[:, : self.x.shape[1] - self.way.condition_width]
-
-    @property
-    def shaped(self) -> Tensor:
-        """The rows as forward takes them."""
-        return self.data.reshape(len(self.x), *self.way.row_shape) if self.way.row_shape else self.data
-
-    @property
-    def mean(self) -> Tensor:
-        """All codes side by side, shape (rows, entries), float64."""
-        return torch.cat([code.mean for code in self.codes], 1)
-
-    @property
-    def std(self) -> Tensor:
-        """Likewise."""
-        return torch.cat([code.std for code in self.codes], 1)
-
-    @property
-    def code_shape(self) -> tuple[int, ...]:
-        """Of one code as the decoder takes it."""
-        return self.codes[0].shape if len(self.codes) == 1 else (self.mean.shape[1],)
-
-    @property
-    def decoder(self) -> TappedDecoder:
-        """Forward with the codes replaced, on the first row."""
-        return TappedDecoder(self.way, self.codes, self.output or (), self.x[:1])
-
-    def replaced(self, codes: Tensor) -> dict[Path, Tensor]:
-        """Every tensor that forward gives for other codes, (rows, entries), on the rows themselves."""
-        steps = {}
-        for code, part in zip(self.codes, torch.split(codes, [c.mean.shape[1] for c in self.codes], 1), strict=True):
-            steps[code.step] = part
-        with seeded(0, self.x.device), NoiseTap(steps=steps):
-            output = self.way.call(self.model, self.x.clone())
-        return tensors_in(output) | left_on(self.model)
 
 
 def by_noise(
@@ -132,21 +77,14 @@ def by_noise(
     """
     assert seen.way is not None  # noqa: S101 - codes come from a way
     found = Found(vae, rows, seen, seen.way, seen.codes, None)
-    _refuse_mixed_rows(found)
-    found = _with_reconstruction(found, decoder)
+    found = _one_of_a_chain(_with_reconstruction(found, decoder), encoder)
+    refuse_mixed_rows(found)
+    refuse_repeated_samples(found)
     _refuse_input_as_code(found, confirmed=confirmed)
-    agreed = (
-        None
-        if found.way.condition
-        else encoder_that_agrees(
-            found.model,
-            found.shaped,
-            found.mean,
-            found.std,
-            encoder,
-            seen.zero,  # type: ignore[arg-type]
-        )
-    )
+    refuse_other_noise(found)
+    if found.output is not None:
+        refuse_noise_beyond_code(found, found.output)
+    agreed = _encoder(found, encoder)
     if agreed is None and encoder is not None and not confirmed and not found.way.condition:
         _refuse_other_posterior(found, encoder)
     second = _decoder(found, decoder)
@@ -154,46 +92,19 @@ def by_noise(
     return _settled(found, agreed, second)
 
 
-def _refuse_mixed_rows(found: Found) -> None:
-    """A row's code must not depend on which rows come with it, nor on other draws."""
-    few = max(1, len(found.x) // 3)
-    for x, seed, order in (
-        (found.x[:few], 0, slice(0, few)),
-        (found.x.flip(0), 0, torch.arange(len(found.x) - 1, -1, -1)),
-        (found.x, 1, slice(None)),
-    ):
-        steps = tapped(found.model, found.way, x, 0.0, seed=seed).trace.steps
-        for code in found.codes:
-            same = code.step < len(steps) and steps[code.step].value.numel() == len(x) * code.mean.shape[1]
-            if not same or not close(steps[code.step].value.double().reshape(len(x), -1), code.mean[order]):
-                raise ask(
-                    found.model,
-                    f"the code of a row in {found.way.words()} changes with the rows beside it or from run to run: "
-                    "forward mixes or shuffles the rows of a batch, or draws from more than normal noise",
-                    expected="a code for each row that is its own",
-                )
-
-
 def _with_reconstruction(found: Found, suggested: Half | None) -> Found:
     """The codes that reach an output shaped like the rows, and where that output is."""
     base = tensors_in(found.seen.zero.output) | found.seen.zero.left  # type: ignore[union-attr]
-    kept: list[Code] = []
-    places: dict[Path, None] = {}
-    for code in found.codes:
-        one = replace(found, codes=(code,))
-        other = (code.mean.flip(0) + code.std).to(found.x)
-        after = one.replaced(other)
-        moved = {p: t for p, t in after.items() if p in base and t.shape == base[p].shape and not close(t, base[p])}
-        shaped = [p for p, t in moved.items() if t.numel() == found.data.numel() and t.shape[0] == len(found.x)]
-        shaped = [p for p in shaped if not _is_code(moved[p], other)]
-        if shaped:
-            kept.append(code)
-            places |= dict.fromkeys(shaped)
-    if kept:
-        found = replace(found, codes=_without_noise(tuple(kept)))
-        return replace(found, output=_best(found, base, list(places)))
+    reached = {code: _reached_by(code, found, base) for code in found.codes}
+    places = list(dict.fromkeys(path for paths in reached.values() for path in paths))
+    if places:
+        found = replace(found, codes=tuple(code for code in found.codes if reached[code]))
+        found = replace(found, codes=without_noise(found))
+        best = _best(found, base, [path for path in places if any(path in reached[code] for code in found.codes)])
+        # a second sample may make an output of its own
+        return replace(found, codes=tuple(code for code in found.codes if best in reached[code]), output=best)
     if suggested is not None and found.codes:
-        return found
+        return replace(found, codes=without_noise(found))
     raise ask(
         found.model,
         f"{found.way.words()} samples {len(found.codes)} time(s), but nothing that it returns has the shape of the rows "
@@ -203,15 +114,45 @@ def _with_reconstruction(found: Found, suggested: Half | None) -> Found:
     )
 
 
+def _reached_by(code: Code, found: Found, base: dict[Path, Tensor]) -> list[Path]:
+    """Outputs shaped like the rows that another code changes."""
+    other = (code.mean.flip(0) + code.std).to(found.x)
+    after = replace(found, codes=(code,)).replaced(other)
+    moved = {p: t for p, t in after.items() if p in base and t.shape == base[p].shape and not close(t, base[p])}
+    shaped = [p for p, t in moved.items() if t.numel() == found.data.numel() and t.shape[0] == len(found.x)]
+    return [p for p in shaped if not _is_code(moved[p], other)]
+
+
+def _one_of_a_chain(found: Found, encoder: Half | None) -> Found:
+    """Where one sampled tensor is made of another, the one that the named encoder gives mean and spread of."""
+    if found.output is None:
+        return found
+    links = links_of_a_chain(found, found.output)
+    if len(links) == 1:
+        return found
+    for link in links:
+        one = replace(found, codes=link)
+        if encoder is not None and not found.way.condition and _encoder(one, encoder) is not None:
+            return one
+    raise ask(
+        found.model,
+        chain_of_two(found, links),
+        expected="one code, or groups of codes that all reach the reconstruction",
+        encode=encoder.name if encoder else "",
+    )
+
+
+def _encoder(found: Found, suggested: Half | None) -> NamedEncoder | None:
+    """The part that gives the posterior that forward samples from."""
+    if found.way.condition:
+        return None
+    zero = found.seen.zero
+    return encoder_that_agrees(found.model, found.shaped, found.mean, found.std, suggested, zero)  # type: ignore[arg-type]
+
+
 def _is_code(tensor: Tensor, code: Tensor) -> bool:
     """Whether an output is the replaced code itself: noise on the output, or the code handed out."""
     return tensor.numel() == code.numel() and close(tensor.double().reshape(code.shape), code.double())
-
-
-def _without_noise(codes: tuple[Code, ...]) -> tuple[Code, ...]:
-    """Where some codes have a spread that depends on the row, those whose spread does not are noise put in on the way."""
-    varying = tuple(code for code in codes if not code.constant)
-    return varying or codes
 
 
 def _best(found: Found, base: dict[Path, Tensor], places: list[Path]) -> Path:
@@ -265,6 +206,7 @@ def _decoder(found: Found, suggested: Half | None) -> NamedDecoder | None:
         return _untold_decoder(found, codes, suggested)
     width = found.data.shape[1]
     given = found.x[:, width:]
+    _refuse_random_decoder(found, torch.cat([codes[0].flatten(1), given], 1))
     flat = [torch.cat([z.flatten(1), given], 1) for z in codes]
     wanted = [found.decoder(found.model, z) for z in flat]
     other = replace(found.decoder, row=found.x[-1:])
@@ -280,8 +222,31 @@ def _decoder(found: Found, suggested: Half | None) -> NamedDecoder | None:
     return decoder_that_agrees(found.model, codes, wanted, found.codes[0], suggested, found.seen.zero)  # type: ignore[arg-type]
 
 
+def _refuse_random_decoder(found: Found, codes: Tensor) -> None:
+    """The same code must give the same rows, whatever else is drawn and whichever codes come with it."""
+    made = found.decoder(found.model, codes)
+    again = replace(found.decoder, seed=1)(found.model, codes)
+    turned = found.decoder(found.model, codes.flip(0)).flip(0)
+    few = max(1, len(codes) // 3)
+    alone = found.decoder(found.model, codes[:few])
+    if not close(again, made) or not close(turned, made) or not close(alone, made[:few]):
+        raise ask(
+            found.model,
+            "its reconstruction of a code changes from run to run or with the codes beside it: dropout that is always on, or "
+            "other draws that are not normal",
+            expected="a decoder that gives the same rows for the same code",
+        )
+
+
 def _untold_decoder(found: Found, codes: list[Tensor], suggested: Half | None) -> NamedDecoder:
     """The named decoder of a model whose forward returns no reconstruction: it must make rows of the code."""
+    calls = [call for call in found.seen.zero.calls if suggested is not None and call.path == suggested.name]  # type: ignore[union-attr]
+    if calls and not any(call.first is not None and is_same(call.first, found.mean) for call in calls):
+        raise ask(
+            found.model,
+            f"{found.way.words()} returns no reconstruction, and what it calls {calls[0].path} with is not the code that it "
+            "samples (scaled, clamped or joined to something else in between)",
+        )
     outputs = [tried(suggested.run, found.model, z) for z in codes[:2]] if suggested else [None, None]
     first, second = (tensors_in(output) for output in outputs)
     fitting = [
@@ -304,6 +269,18 @@ def _refuse_unsupported(
     """What only noise has shown must do what a VAE does; where names agree, a poor model is a poor VAE."""
     if confirmed:
         return
+    if real and found.output is not None:
+        rows = found.data
+        made = found.decoder(found.model, torch.cat([found.mean.to(found.x), found.x[:, rows.shape[1] :]], 1))
+        moved = columns_in_other_places(made, rows)
+        if moved:
+            raise ask(
+                found.model,
+                f"its reconstruction has the columns in another order: column {moved[0][0] + 1} comes back as column "
+                f"{moved[0][1] + 1}" + (f", and {len(moved) - 1} more" if len(moved) > 1 else ""),
+                expected="columns of the reconstruction in the order of the rows",
+                confirm=True,
+            )
     named = encoder is not None and encoder.by_name
     if not named and any(code.constant for code in found.codes):
         raise ask(

@@ -15,12 +15,13 @@ TOLERANCE = 2e-4
 _TINY = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Code:
     """A sampled tensor: mean + spread x noise.
 
     Attributes:
         step: its number in the tapped run.
+        draw: number of the draw in it.
         shape: of one row's code.
         mean: shape (rows, entries).
         std: shape (rows, entries), not negative.
@@ -30,6 +31,7 @@ class Code:
     """
 
     step: int
+    draw: int
     shape: tuple[int, ...]
     mean: Tensor
     std: Tensor
@@ -77,7 +79,7 @@ def _code(number: int, runs: tuple[Step, Step, Step], steps: Sequence[Step], row
     if deviation > TOLERANCE or float(std.max()) <= TOLERANCE * size or not varies(zero):
         return None
     shape = tuple(runs[0].value.shape[lead + 1 :])
-    return Code(number, shape, zero, std, _capture(number, steps, std), not varies(std), deviation)
+    return Code(number, min(runs[0].draws), shape, zero, std, _capture(number, steps, std), not varies(std), deviation)
 
 
 def varies(values: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +15,7 @@ from circuitprobe.adapters.models.recognise.ways import Way, ways
 # a model that draws more often is no VAE with a few groups of latents
 MOST_DRAWS = 16
 NO_FORWARD = "_forward_unimplemented"
+NO_FORWARD_WORDS = "it has no forward"
 
 
 @dataclass
@@ -52,7 +53,7 @@ def explore(
     """
     found = Exploration()
     if getattr(model.forward, "__name__", "") == NO_FORWARD:
-        found.error = "it has no forward"
+        found.error = NO_FORWARD_WORDS
         return found
     for way in ways(model, x.shape[1] - condition_width, row_shape, condition_width):
         if found.way is not None and not _same_form(way, found.way):
@@ -77,7 +78,7 @@ def _codes(model: nn.Module, way: Way, x: Tensor, zero: Trial, found: Exploratio
     """The code of each draw, the other draws held at 0."""
     codes = []
     for draw in range(min(len(zero.trace.draws), MOST_DRAWS)):
-        one, two = (_run(model, way, x, found, constant=constant, only=draw) for constant in (1.0, 2.0))
+        one, two = (_run(model, way, x, found, constant=constant, only={draw}) for constant in (1.0, 2.0))
         if one is not None and two is not None:
             code = sampled_code(draw, (zero.trace, one.trace, two.trace), len(x))
             codes += [] if code is None else [code]
@@ -96,7 +97,7 @@ def _run(
     found: Exploration,
     *,
     constant: float = 0.0,
-    only: int | None = None,
+    only: Collection[int] | None = None,
     calls: Sequence[str] | None = None,
 ) -> Trial | None:
     """A tapped run; None where the model fails, which is remembered."""

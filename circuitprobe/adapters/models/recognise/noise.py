@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_leaves
 _NORMAL = frozenset({"randn", "randn_like", "normal", "normal_", "normal_functional"})
 _OTHER_DRAWS = frozenset(
     {"rand", "rand_like", "uniform", "uniform_", "exponential_", "exponential", "multinomial", "cauchy_", "log_normal_",
-     "geometric_", "randint", "randint_like", "randperm", "poisson", "_standard_gamma", "_sample_dirichlet", "binomial"}
+     "geometric_", "randint", "randint_like", "randperm", "poisson", "_standard_gamma", "_sample_dirichlet", "binomial",
+     "bernoulli"}
 )  # fmt: skip
 _PICKS = frozenset({"argmin", "argmax", "min", "max", "topk"})
 # the same numbers in another order, shape or dtype
@@ -121,7 +122,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         constant: of normal draws, in units of their standard deviation.
-        only: number of the draw that gets the constant, all others 0; None: all get it.
+        only: numbers of the draws that get the constant, all others 0; None: all get it.
         steps: what replaces a step, by its number; any shape of the same number of entries.
         picks: what replaces a pick, by its number.
         captures: tensors to take on the way, into ``captured`` by the step's number.
@@ -135,7 +136,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self,
         constant: float = 0.0,
         *,
-        only: int | None = None,
+        only: Collection[int] | None = None,
         steps: Mapping[int, Tensor] | None = None,
         picks: Mapping[int, Tensor] | None = None,
         captures: Sequence[Capture] = (),
@@ -210,11 +211,11 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plain in _ARITHMETIC and isinstance(result, Tensor):
             draws = frozenset().union(*(self._draws[source] for source in sources))
             beside = {n: t for n, t in enumerate(tensors) if _key(t) not in self._step_of}
-            return self._stepped(name, result, draws, sources, beside, in_place=name.endswith("_"))
+            return self._stepped(name, result, draws, sources, beside, in_place=_writes(name, kwargs))
         return result
 
     def _draw(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        constant = self._constant if self._only in {None, len(self.trace.draws)} else 0.0
+        constant = self._constant if self._only is None or len(self.trace.draws) in self._only else 0.0
         if name == "normal_":
             mean, std = _moments(args[1:], kwargs)
             result = args[0].fill_(mean + std * constant)
@@ -227,7 +228,7 @@ class NoiseTap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = len(self.trace.draws)
         self.trace.draws.append(tuple(result.shape))
         beside = {n: t for n, t in enumerate(args) if isinstance(t, Tensor) and name == "normal"}
-        return self._stepped(name, result, frozenset({number}), (), beside, in_place=name.endswith("_"))
+        return self._stepped(name, result, frozenset({number}), (), beside, in_place=_writes(name, kwargs))
 
     def _stepped(
         self,
@@ -370,6 +371,11 @@ class _Links(TorchFunctionMode):
             result = result.copy_(value) if link.in_place else value.clone()
             tap.follow(result, link.step)
         return result
+
+
+def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation writes into a tensor that it is given."""
+    return name.endswith("_") or kwargs.get("out") is not None
 
 
 def _key(tensor: Tensor) -> int:

@@ -34,7 +34,7 @@ def tensors_in(output: Any, path: Path = ()) -> dict[Path, Tensor]:  # noqa: ANN
 
 def _entries(output: Any) -> list[tuple[str | int, Any]]:  # noqa: ANN401
     if isinstance(output, torch.distributions.Distribution):
-        return [(name, getattr(output, name)) for name in ("mean", "stddev")]
+        return [(name, value) for name in ("mean", "stddev") if (value := _moment(output, name)) is not None]
     if isinstance(output, Mapping):
         return [(str(key), item) for key, item in output.items()]
     if isinstance(output, tuple) and hasattr(output, "_fields"):
@@ -46,6 +46,14 @@ def _entries(output: Any) -> list[tuple[str | int, Any]]:  # noqa: ANN401
     if output is None or isinstance(output, (str, bytes, int, float, complex, nn.Module)):
         return []
     return [(key, item) for key, item in vars(output).items()] if hasattr(output, "__dict__") else []
+
+
+def _moment(distribution: torch.distributions.Distribution, name: str) -> Any:  # noqa: ANN401
+    """A property of a distribution; None where it has none, as transformed and relaxed ones do."""
+    try:
+        return getattr(distribution, name)
+    except NotImplementedError:
+        return None
 
 
 def at(output: Any, path: Path) -> Any:  # noqa: ANN401

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,11 @@ from circuitprobe.adapters.models.recognise.ask import ask
 from circuitprobe.adapters.models.recognise.by_index import by_index
 from circuitprobe.adapters.models.recognise.by_name import by_name
 from circuitprobe.adapters.models.recognise.by_noise import by_noise
-from circuitprobe.adapters.models.recognise.explore import explore
+from circuitprobe.adapters.models.recognise.explore import NO_FORWARD_WORDS, explore
 from circuitprobe.adapters.models.recognise.named import encoder_that_agrees
 from circuitprobe.adapters.models.recognise.outputs import tensors_in
 from circuitprobe.adapters.models.recognise.ways import required_beyond_rows
+from circuitprobe.errors import CircuitProbeError
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models.probed import ProbedVAE
@@ -95,23 +98,36 @@ def _recognised(vae: ProbedVAE, rows: Tensor, suggested: Suggested, *, real: boo
     found = explore(vae.model, rows, vae.row_shape, vae.condition_width, methods)
     for tensor in tensors_in(found.zero.output).values() if found.zero is not None else ():
         check_finite(tensor, "forward")
-    if found.codes:
-        return by_noise(
-            vae, rows, found, suggested.encoder, suggested.decoder, confirmed=suggested.confirmed, real=real
-        )
-    if found.zero is not None and found.zero.trace.picks and not found.noise:
-        quantised = by_index(vae, rows, found, real=real)
-        if quantised is not None:
-            return quantised
-    wants_condition = found.way is None and required_beyond_rows(vae.model) and not vae.condition_width
-    if (
-        suggested.encoder is not None
-        and suggested.decoder is not None
-        and not suggested.confirmed
-        and not wants_condition
-    ):
+    with _failures_told(vae):
+        if found.codes:
+            names = (suggested.encoder, suggested.decoder)
+            return by_noise(vae, rows, found, *names, confirmed=suggested.confirmed, real=real)
+        if found.zero is not None and found.zero.trace.picks and not found.noise:
+            quantised = by_index(vae, rows, found, real=real)
+            if quantised is not None:
+                return quantised
+    # a forward that cannot be run, or whose noise makes no code, says something else than the names
+    shows_nothing = found.error == NO_FORWARD_WORDS or (found.way is not None and not found.noise and not found.other)
+    if suggested.encoder is not None and suggested.decoder is not None and not suggested.confirmed and shows_nothing:
         return by_name(vae, rows, suggested.encoder, suggested.decoder)
     raise _nothing(vae, found.error if found.way is None else "", found.noise, found.other, suggested)
+
+
+@contextmanager
+def _failures_told(vae: ProbedVAE) -> Iterator[None]:
+    """What a model raises on fewer rows or on codes that are not its own becomes a question."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, CircuitProbeError):
+        raise
+    except (Exception, SystemExit) as error:
+        told = str(error).strip().splitlines()
+        raise ask(
+            vae.model,
+            "its forward runs on the rows, but fails on some of them or with other codes or noise "
+            f"({type(error).__name__}: {told[-1] if told else 'no reason given'})",
+            expected="a forward that takes any number of rows and any code",
+        ) from error
 
 
 def _nothing(
@@ -138,7 +154,7 @@ def _nothing(
         seen = (
             f"{unnamed}no noise that it draws makes a code: nothing is mean(x) + sigma(x) * noise, entry by entry, "
             "in evaluation or training mode"
-        )
+        ) + (f"; its weights are {vae.dtype}, whose rounding hides that" if vae.dtype.itemsize < 4 else "")
     elif other:
         seen = f"{unnamed}it draws no normal noise, only {', '.join(other)}: a code that is not Gaussian"
     else:

@@ -64,12 +64,14 @@ class TappedDecoder:
         codes: what is replaced.
         output: where the reconstruction lies in what forward returns.
         row: the row that stands in for the input, shape (1, dims): the output does not depend on it.
+        seed: of draws that are not normal: the output does not depend on it.
     """
 
     way: Way
     codes: tuple[Code, ...]
     output: Path
     row: Tensor
+    seed: int = 0
 
     def run(self, model: nn.Module, code: Tensor) -> object:
         """What forward returns for flat codes with the condition behind them, shape (rows, code width + condition)."""
@@ -80,7 +82,7 @@ class TappedDecoder:
             x = torch.cat([x[:, :-given], condition], 1)
         widths = [code_.mean.shape[1] for code_ in self.codes]
         steps = {c.step: part for c, part in zip(self.codes, torch.split(code, widths, 1), strict=True)}
-        with seeded(0, code.device), halting(NoiseTap(steps=steps)):
+        with seeded(self.seed, code.device), halting(NoiseTap(steps=steps)):
             return self.way.call(model, x.clone())
 
     def __call__(self, model: nn.Module, z: Tensor) -> Tensor:

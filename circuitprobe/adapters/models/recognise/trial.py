@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +60,7 @@ def tapped(
     x: Tensor,
     constant: float,
     *,
-    only: int | None = None,
+    only: Collection[int] | None = None,
     seed: int = 0,
     calls: Sequence[str] | None = None,
 ) -> Trial:
@@ -71,7 +71,7 @@ def tapped(
         way: how it is called.
         x: rows, shape (rows, dims).
         constant: of the draws, in standard deviations.
-        only: the draw that gets the constant, all others 0; None: all do.
+        only: the draws that get the constant, all others 0; None: all do.
         seed: of the other draws.
         calls: names of methods whose calls are recorded beside those of all modules; None: no call is.
 

@@ -134,6 +134,8 @@ def sampling_mode(model: nn.Module) -> Iterator[None]:
 
 
 def _random_or_normalising(module: nn.Module) -> bool:
+    if isinstance(module, (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)):  # noqa: SLF001 - their only common classes
+        return True
     kind = str(getattr(module, "original_name", type(module).__name__)).lower()
     return "dropout" in kind or "norm" in kind
 
