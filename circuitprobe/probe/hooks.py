@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from circuitprobe.probe.owned import owned_state
 from circuitprobe.types import Site
 
 _CONTAINERS = (
@@ -42,6 +43,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     modules = list(model.modules())
     scripted = isinstance(model, torch.jit.ScriptModule)
     attributes = [] if scripted else [_snapshot(module) for module in modules]
+    kept = [] if scripted else [undo for module in modules for undo in owned_state(module)]
     training = [module.training for module in modules]
     state = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -55,6 +57,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
     finally:
         for module, saved in zip(modules, attributes, strict=False):
             _restore(module, saved)
+        for undo in kept:
+            undo()
         for module, flag in zip(modules, training, strict=True):
             if module.training is not flag:
                 module.training = flag

@@ -27,7 +27,7 @@ class VAE(nn.Module):
 
     def forward(self, x):
         hidden = self.encoder(x)
-        mean, log_var = self.fc_mu(hidden), self.fc_logvar(hidden) - 3
+        mean, log_var = self.fc_mu(hidden), self.fc_logvar(hidden)
         return self.decoder(mean + torch.randn_like(mean) * (0.5 * log_var).exp()), mean, log_var
 
 def make(width, latent=7):

@@ -22,7 +22,8 @@ class Blobs(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         halves = [x[:, 0, : SIDE // 2], x[:, 0, SIDE // 2 :], x[:, 0, :, : SIDE // 2]]
         mean = torch.stack([half.mean((1, 2)) for half in halves], 1) * self.scale
-        return mean, torch.full_like(mean, -4.0)
+        log_var = torch.full_like(mean, -4.0)
+        return mean, log_var
 
     def decode(self, z: Tensor) -> Tensor:
         image = torch.zeros(len(z), 1, SIDE, SIDE)

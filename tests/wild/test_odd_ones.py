@@ -7,7 +7,7 @@ import odd_strangers
 import pytest
 import schooling
 import torch
-from test_strangers import agrees, resolved
+from judging import agrees, resolved
 from torch import Tensor, nn
 
 from circuitprobe.adapters.models.recognise.rows import columns_in_other_places

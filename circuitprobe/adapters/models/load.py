@@ -91,7 +91,10 @@ def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE:
 
     adapter = folder_adapter(path)
     if adapter is None:
-        raise needs_library(path, look(path))
+        facts = look(path)
+        if facts.imports and not options.trust_pickle:
+            raise folder_needs_trust(path, facts.library, facts.imports)
+        raise needs_library(path, facts)
     imports = pickled_imports(path)
     if imports and not options.trust_pickle:
         raise folder_needs_trust(path, adapter.name, imports)

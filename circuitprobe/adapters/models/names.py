@@ -137,7 +137,7 @@ def half_from_path(model: nn.Module, path: str, role: str) -> Half:
     """
     target: Any = model
     for part in path.split("."):
-        target = getattr(target, part, None)
+        target = _attribute(target, part)
         if target is None:
             break
     if not callable(target):
@@ -158,7 +158,7 @@ def half_from_path(model: nn.Module, path: str, role: str) -> Half:
 
 def _method(model: nn.Module, names: tuple[str, ...]) -> Half | None:
     for name in names:
-        if callable(getattr(model, name, None)):
+        if callable(_attribute(model, name)):
             return Half(lambda owner, argument, name=name: getattr(owner, name)(argument), name)  # type: ignore[misc]
     return None
 
@@ -169,6 +169,14 @@ def _module(model: nn.Module, names: tuple[str, ...]) -> Half | None:
         if name in children:
             return Half(lambda owner, argument, name=name: getattr(owner, name)(argument), name)  # type: ignore[misc]
     return None
+
+
+def _attribute(owner: Any, name: str) -> Any:  # noqa: ANN401
+    """An attribute; None where there is none, whatever a stranger's ``__getattr__`` raises."""
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # noqa: BLE001 - a configuration object that knows only its own keys, for one
+        return None
 
 
 def class_name(model: nn.Module) -> str:
@@ -182,8 +190,6 @@ def parts_of(model: nn.Module) -> list[str]:
     """What a user could name as encoder or decoder: the model's children and its own public methods."""
     inherited = set(dir(torch.jit.ScriptModule)) | set(dir(nn.Module))
     methods = [
-        n
-        for n in dir(type(model))
-        if not n.startswith("_") and n not in inherited and callable(getattr(model, n, None))
+        n for n in dir(type(model)) if not n.startswith("_") and n not in inherited and callable(_attribute(model, n))
     ]
     return [name for name, _ in model.named_children()] + methods

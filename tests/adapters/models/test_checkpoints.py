@@ -14,7 +14,7 @@ import styles
 import torch
 from torch import nn
 
-from circuitprobe.adapters.models import LoadOptions, ProbedVAE, load_model
+from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model
 from circuitprobe.adapters.models.inert_tensors import read_plain
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.types import Recognition
@@ -261,7 +261,10 @@ def test_dictionaries_within_themselves_are_gone_through_once(tmp_path: Path) ->
 def test_halves_saved_side_by_side(tmp_path: Path) -> None:
     mean, log_var, decoder = styles.halves()
     torch.save({"encoder": styles.Pair(mean, log_var), "decoder": decoder}, tmp_path / "m.pt")
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True))
+    # two modules side by side sample nothing: what the encoder returns is the user's word
+    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True, spec=ModelSpec(posterior=("mean", "log_var"))))
+    with pytest.raises(ModelError, match="nothing says which is what"):
+        load(tmp_path / "m.pt", trust_pickle=True).resolved(torch.ones(4, 3))
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])

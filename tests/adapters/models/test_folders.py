@@ -1,9 +1,10 @@
-"""Model folders of libraries: told by their content, their pickles scanned, rebuilt by what is passed in."""
+"""Model folders of libraries: told by their content, their pickles scanned, rebuilt by adapters."""
 
 from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import styles
 import torch
 from torch import nn
 
-from circuitprobe.adapters.models import LoadOptions, ProbedVAE, load_model
+from circuitprobe.adapters.families import Adapter, registry
+from circuitprobe.adapters.models import LoadOptions, load_model
 from circuitprobe.adapters.models.files import FileKind, look
+from circuitprobe.adapters.models.folders import LIBRARIES, library_of
 from circuitprobe.errors import ModelError
 
 ROWS = torch.tensor([[0.5, -1.0, 3.0], [2.0, 0.0, 1.0]])
@@ -69,39 +72,56 @@ def rebuilt(path: Path, _: LoadOptions) -> nn.Module:
     return model
 
 
+@pytest.fixture
+def adapters(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a loader in the place of a library's adapter; None: no adapter knows the folder."""
+
+    def put(library: str, loader: Callable[[Path, LoadOptions], Any] | None) -> None:
+        distribution = INSTALL[library].removeprefix("pip install ")
+        known = lambda path: library_of(path) is LIBRARIES[library]  # noqa: E731
+        adapter = Adapter(library, (), lambda obj: obj, distribution, known, loader)
+        monkeypatch.setattr(registry, "built_in", lambda: () if loader is None else (adapter,))
+
+    return put
+
+
 @pytest.mark.parametrize("library", FOLDERS)
-def test_a_folder_goes_to_its_librarys_loader(tmp_path: Path, library: str) -> None:
+def test_a_folder_goes_to_its_librarys_loader(tmp_path: Path, library: str, adapters: Callable[..., None]) -> None:
+    adapters(library, rebuilt)
     folder = FOLDERS[library](tmp_path / "saved")
     facts = look(folder)
     assert (facts.kind, facts.library, facts.imports) == (FileKind.FOLDER, library, ())
-    vae = load_model(folder, LoadOptions(), {}, {library: rebuilt})
+    vae = load_model(folder, LoadOptions(), {})
     assert torch.equal(vae.resolved(ROWS).encode(ROWS).mean, ROWS[:, :2])
     assert vae.source == "saved"
 
 
 @pytest.mark.parametrize("library", FOLDERS)
-def test_without_its_library_one_message_says_what_to_install(tmp_path: Path, library: str) -> None:
+def test_without_its_library_one_message_says_what_to_install(
+    tmp_path: Path, library: str, adapters: Callable[..., None]
+) -> None:
     folder = FOLDERS[library](tmp_path / "saved")
 
     def missing(_: Path, __: LoadOptions) -> nn.Module:
-        raise ModuleNotFoundError(f"No module named {library!r}")
+        raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
-    for loaders in ({}, {library: missing}):
-        with pytest.raises(ModelError, match=f"model folder of {library}") as caught:
-            load_model(folder, LoadOptions(), {}, loaders)
+    for loader in (missing, None):
+        adapters(library, loader)
+        with pytest.raises(ModelError, match=f"(model|model folder) of {library}") as caught:
+            load_model(folder, LoadOptions(), {})
         assert caught.value.fix == INSTALL[library]
     assert {"pythae": "VAEConfig", "scvi": "", "diffusers": "AutoencoderKL"}[library] in caught.value.seen
 
 
 @pytest.mark.parametrize("name", ["encoder.pkl", "model.pt", "anything.bin"])
-def test_pickles_in_a_folder_are_scanned_and_not_run(tmp_path: Path, name: str) -> None:
+def test_pickles_in_a_folder_are_scanned_and_not_run(tmp_path: Path, name: str, adapters: Callable[..., None]) -> None:
     witness, folder = tmp_path / "was_run", pythae(tmp_path / "saved")
     if name == "model.pt":
         torch.save({"model_state_dict": Bomb(witness)}, folder / name)
     else:
         (folder / name).write_bytes(pickle.dumps(Bomb(witness), protocol=0 if name == "encoder.pkl" else 4))
     with pytest.raises(ModelError, match=r"would import io\.open") as caught:
-        load_model(folder, LoadOptions(), {}, {"pythae": rebuilt})
+        load_model(folder, LoadOptions(), {})
     assert "--trust-pickle" in caught.value.fix
     assert not witness.exists()
     called: list[LoadOptions] = []
@@ -110,17 +130,9 @@ def test_pickles_in_a_folder_are_scanned_and_not_run(tmp_path: Path, name: str) 
         called.append(options)
         return styles.TupleStyle()
 
-    load_model(folder, LoadOptions(trust_pickle=True), {}, {"pythae": loader})
+    adapters("pythae", loader)
+    load_model(folder, LoadOptions(trust_pickle=True), {})
     assert called[0].trust_pickle
-
-
-def test_a_loader_may_give_a_model_that_is_wrapped_already(tmp_path: Path) -> None:
-    import circuitprobe as cp
-
-    made = cp.wrap(styles.TupleStyle(), source="mine")
-    vae = load_model(pythae(tmp_path / "saved"), LoadOptions(), {}, {"pythae": lambda path, options: made})
-    assert isinstance(vae, ProbedVAE)
-    assert vae is made
 
 
 @pytest.mark.parametrize("library", FOLDERS)
@@ -135,7 +147,7 @@ def test_the_weights_inside_a_folder_point_to_the_folder(tmp_path: Path, library
 def test_folder_without_weights(tmp_path: Path) -> None:
     folder = pythae(tmp_path / "saved")
     (folder / "model.pt").unlink()
-    with pytest.raises(ModelError, match="without its weights"):
+    with pytest.raises(ModelError, match=r"without its weights|no model\.pt"):
         load_model(folder, LoadOptions(), {})
 
 

@@ -58,6 +58,9 @@ class MyVAE(Base):
     def encode(self, x):
         return self.m(x), self.v(x) - 3
 
+    def reparameterize(self, mean, log_var):
+        return mean + torch.randn_like(mean) * torch.exp(log_var / 2)
+
     def decode(self, z):
         return scaled(self.d(z))
 

@@ -23,7 +23,7 @@ from circuitprobe.adapters.models.recognise.doubts import (
     without_noise,
 )
 from circuitprobe.adapters.models.recognise.explore import Exploration
-from circuitprobe.adapters.models.recognise.found import Found
+from circuitprobe.adapters.models.recognise.found import Found, fewer, fixed_rows
 from circuitprobe.adapters.models.recognise.named import (
     NamedDecoder,
     NamedEncoder,
@@ -45,10 +45,14 @@ from circuitprobe.adapters.models.recognise.reading import (
 from circuitprobe.adapters.models.recognise.rows import column_means_error, columns_in_other_places, rows_error
 from circuitprobe.adapters.models.recognise.tapped import TappedEncoder
 from circuitprobe.adapters.models.recognise.trial import seeded
+from circuitprobe.errors import ModelError
 from circuitprobe.types import Latent, Recognition
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models.probed import ProbedVAE
+
+# of the column means' error: a reconstruction that is not clearly better says nothing
+POOR = 0.9
 
 
 def by_noise(
@@ -85,10 +89,15 @@ def by_noise(
     if found.output is not None:
         refuse_noise_beyond_code(found, found.output)
     agreed = _encoder(found, encoder)
+    shared = agreed is not None and agreed.by_name
     if agreed is None and encoder is not None and not confirmed and not found.way.condition:
-        _refuse_other_posterior(found, encoder)
+        shared = _shares_mean(found, encoder)
     second = _decoder(found, decoder)
-    _refuse_unsupported(found, agreed, second, confirmed=confirmed, real=real)
+    if fixed_rows(found.model) and (agreed is None or second is None):
+        raise _needs_any_number_of_rows(found)
+    if not confirmed:
+        stated = agreed is not None and agreed.by_name
+        _refuse_unsupported(found, second, stated=stated, shared=shared, real=real)
     return _settled(found, agreed, second)
 
 
@@ -181,15 +190,27 @@ def _refuse_input_as_code(found: Found, *, confirmed: bool) -> None:
             )
 
 
-def _refuse_other_posterior(found: Found, encoder: Half) -> None:
-    """Names and noise must agree: a posterior from the named encoder that forward does not sample from is asked about."""
+def _needs_any_number_of_rows(found: Found) -> ModelError:
+    return ModelError(
+        f"{found.vae.source} was exported for {fixed_rows(found.model)} rows at a time, and no parts of it encode and decode: "
+        "its code can be replaced only where a run takes all rows",
+        expected="a program for any number of rows, or one with parts that encode and decode",
+        fix='torch.export.export(model, (x,), dynamic_shapes={"x": {0: torch.export.Dim.DYNAMIC}}), saved again',
+    )
+
+
+def _shares_mean(found: Found, encoder: Half) -> bool:
+    """Whether the named encoder gives the mean, on the rows or on what forward makes of them.
+
+    Names and noise must agree: a posterior that forward does not sample from is asked about.
+    """
     with seeded(1, found.x.device), NoiseTap(1.0):
         output = tried(encoder.run, found.model, found.shaped)
-    if output is None or not looks_like_posterior(output, len(found.x)) or holds(output, found.mean):
-        return
     inside = [call for call in found.seen.zero.calls if call.path == encoder.name]  # type: ignore[union-attr]
-    if any(holds(call.output, found.mean) for call in inside):
-        return
+    if any(holds(call.output, found.mean) for call in inside) or (output is not None and holds(output, found.mean)):
+        return True
+    if output is None or not looks_like_posterior(output, len(found.x)):
+        return False
     raise ask(
         found.model,
         f"{encoder.name} returns what looks like mean and spread, but {found.way.words()} samples around another mean "
@@ -227,7 +248,7 @@ def _refuse_random_decoder(found: Found, codes: Tensor) -> None:
     made = found.decoder(found.model, codes)
     again = replace(found.decoder, seed=1)(found.model, codes)
     turned = found.decoder(found.model, codes.flip(0)).flip(0)
-    few = max(1, len(codes) // 3)
+    few = fewer(found.model, len(codes))
     alone = found.decoder(found.model, codes[:few])
     if not close(again, made) or not close(turned, made) or not close(alone, made[:few]):
         raise ask(
@@ -263,45 +284,44 @@ def _untold_decoder(found: Found, codes: list[Tensor], suggested: Half | None) -
     return NamedDecoder(RowReading(suggested.run, Place(fitting[0]), ""), suggested.name, float("nan"), by_name=True)
 
 
-def _refuse_unsupported(
-    found: Found, encoder: NamedEncoder | None, decoder: NamedDecoder | None, *, confirmed: bool, real: bool
-) -> None:
-    """What only noise has shown must do what a VAE does; where names agree, a poor model is a poor VAE."""
-    if confirmed:
-        return
-    if real and found.output is not None:
-        rows = found.data
-        made = found.decoder(found.model, torch.cat([found.mean.to(found.x), found.x[:, rows.shape[1] :]], 1))
-        moved = columns_in_other_places(made, rows)
-        if moved:
-            raise ask(
-                found.model,
-                f"its reconstruction has the columns in another order: column {moved[0][0] + 1} comes back as column "
-                f"{moved[0][1] + 1}" + (f", and {len(moved) - 1} more" if len(moved) > 1 else ""),
-                expected="columns of the reconstruction in the order of the rows",
-                confirm=True,
-            )
-    named = encoder is not None and encoder.by_name
-    if not named and any(code.constant for code in found.codes):
+def _refuse_unsupported(found: Found, decoder: NamedDecoder | None, *, stated: bool, shared: bool, real: bool) -> None:
+    """What only noise has shown must do what a VAE does; where names agree, a poor model is a poor VAE.
+
+    Args:
+        found: what noise has shown.
+        decoder: the part that decodes.
+        stated: a named encoder gives mean and spread.
+        shared: a named encoder gives the mean.
+        real: whether the rows must come back.
+    """
+    if not stated and any(code.constant for code in found.codes):
         raise ask(
             found.model,
             f"the spread of what {found.way.words()} samples is the same for every row: a noisy autoencoder as likely as a VAE",
             confirm=True,
         )
-    if not (named and decoder is not None and decoder.by_name) and found.output is not None and real:
-        rows = found.data
-        error = rows_error(
-            found.decoder(found.model, torch.cat([found.mean.to(found.x), found.x[:, rows.shape[1] :]], 1)), rows
+    if found.output is None or not real:
+        return
+    rows = found.data
+    made = found.decoder(found.model, torch.cat([found.mean.to(found.x), found.x[:, rows.shape[1] :]], 1))
+    moved = columns_in_other_places(made, rows)
+    if moved:
+        raise ask(
+            found.model,
+            f"its reconstruction has the columns in another order: column {moved[0][0] + 1} comes back as column "
+            f"{moved[0][1] + 1}" + (f", and {len(moved) - 1} more" if len(moved) > 1 else ""),
+            expected="columns of the reconstruction in the order of the rows",
+            confirm=True,
         )
-        means = column_means_error(rows)
-        if error >= 0.9 * means:
-            raise ask(
-                found.model,
-                f"what {found.way.words()} makes of its code does not give the rows back: squared error {error:.3g} against "
-                f"{means:.3g} for the column means (rows that are not as in training, or no VAE)",
-                expected="a reconstruction better than the column means, where no part is known by name",
-                confirm=True,
-            )
+    error, means = rows_error(made, rows), column_means_error(rows)
+    if error >= POOR * means and not (shared and decoder is not None and decoder.by_name):
+        raise ask(
+            found.model,
+            f"what {found.way.words()} makes of its code does not give the rows back: squared error {error:.3g} against "
+            f"{means:.3g} for the column means (rows that are not as in training, or no VAE)",
+            expected="a reconstruction better than the column means, where no part is known by name",
+            confirm=True,
+        )
 
 
 def _settled(found: Found, encoder: NamedEncoder | None, decoder: NamedDecoder | None) -> ProbedVAE:

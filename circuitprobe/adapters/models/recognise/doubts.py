@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuitprobe.adapters.models.recognise.ask import ask
 from circuitprobe.adapters.models.recognise.code import Code, is_scaled_input
-from circuitprobe.adapters.models.recognise.found import Found
+from circuitprobe.adapters.models.recognise.found import Found, fewer
 from circuitprobe.adapters.models.recognise.noise import Step
 from circuitprobe.adapters.models.recognise.outputs import Path
 from circuitprobe.adapters.models.recognise.reading import close
@@ -24,7 +24,7 @@ def refuse_mixed_rows(found: Found) -> None:
     Raises:
         ModelError: they do.
     """
-    few = max(1, len(found.x) // 3)
+    few = fewer(found.model, len(found.x))
     for constant in (0.0, 1.0):
         alone = _values(found, found.x, constant, 0)
         for x, seed, order in (

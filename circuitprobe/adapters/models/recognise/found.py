@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from circuitprobe.adapters.models.fixed_rows import FixedRows
 from circuitprobe.adapters.models.recognise.code import Code
 from circuitprobe.adapters.models.recognise.explore import Exploration
 from circuitprobe.adapters.models.recognise.noise import NoiseTap
@@ -19,6 +20,16 @@ from circuitprobe.adapters.models.recognise.ways import Way
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models.probed import ProbedVAE
+
+
+def fixed_rows(model: nn.Module) -> int | None:
+    """How many rows an exported program takes; None for a model that takes any number."""
+    return model.rows if isinstance(model, FixedRows) else None
+
+
+def fewer(model: nn.Module, rows: int) -> int:
+    """Fewer rows than these, to see whether that changes anything; all of them for a program of a fixed number."""
+    return rows if fixed_rows(model) else max(1, rows // 3)
 
 
 @dataclass(frozen=True)

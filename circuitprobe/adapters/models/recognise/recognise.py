@@ -17,6 +17,7 @@ from circuitprobe.adapters.models.recognise.by_index import by_index
 from circuitprobe.adapters.models.recognise.by_name import by_name
 from circuitprobe.adapters.models.recognise.by_noise import by_noise
 from circuitprobe.adapters.models.recognise.explore import NO_FORWARD_WORDS, explore
+from circuitprobe.adapters.models.recognise.found import fixed_rows
 from circuitprobe.adapters.models.recognise.named import encoder_that_agrees
 from circuitprobe.adapters.models.recognise.outputs import tensors_in
 from circuitprobe.adapters.models.recognise.ways import required_beyond_rows
@@ -60,9 +61,17 @@ def recognise(vae: ProbedVAE, x: Tensor, suggested: Suggested, *, real: bool = T
     Raises:
         ModelError: it is no VAE, or it cannot be told; with a spec file to fill in.
     """
-    rows = x[torch.linspace(0, len(x) - 1, min(ROWS, len(x)), device=x.device).long()]
+    rows = _some(vae, x)
     with torch.no_grad():
         return _recognised(vae, rows, suggested, real=real)
+
+
+def _some(vae: ProbedVAE, x: Tensor) -> Tensor:
+    """Rows from all over the table, which may be sorted; as many as a program takes that takes a fixed number."""
+    fixed = fixed_rows(vae.model)
+    if fixed is not None and fixed > len(x):
+        return x[torch.arange(fixed, device=x.device) % len(x)]
+    return x[torch.linspace(0, len(x) - 1, fixed or min(ROWS, len(x)), device=x.device).long()]
 
 
 def with_order(vae: ProbedVAE, x: Tensor, halves: Suggested) -> ProbedVAE:
@@ -78,7 +87,7 @@ def with_order(vae: ProbedVAE, x: Tensor, halves: Suggested) -> ProbedVAE:
     """
     assert halves.encoder is not None  # noqa: S101 - wrap has refused anything else
     assert halves.decoder is not None  # noqa: S101
-    rows = x[torch.linspace(0, len(x) - 1, min(ROWS, len(x)), device=x.device).long()]
+    rows = _some(vae, x)
     shaped = rows.reshape(len(rows), *vae.row_shape) if vae.row_shape else rows
     with torch.no_grad():
         found = explore(vae.model, rows, vae.row_shape, vae.condition_width)
