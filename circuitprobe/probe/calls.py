@@ -33,6 +33,8 @@ class LeafCall:
         row_bytes: bytes of its output per row.
         work: multiplications per row, of its weights, and its output's elements.
         single: its output is one tensor with the rows on axis 0.
+        entangled: its output grows with the rows along no axis that counts them, as where rows x positions are one axis: what
+            was recorded for some rows cannot be returned for others.
     """
 
     index: int
@@ -45,6 +47,7 @@ class LeafCall:
     row_bytes: int
     work: int
     single: bool
+    entangled: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def find_calls(half: Half, inputs: Tensor) -> Calls:
                 // 3,
                 _work(seen.module, tensors) // 3,
                 isinstance(seen.output, Tensor) and axes == (0,),
+                any(axis is None and a.shape != b.shape for axis, a, b in zip(axes, tensors, fewer, strict=True)),
             )
         )
     whole = [

@@ -100,7 +100,8 @@ def _ways(engine: Engine, site: Site) -> Iterator[Route]:
     _check_order(engine, site)
     leaf = engine.calls.at(site.module, site.call)
     read = None if leaf is None else engine.trial.read_after(leaf.index)
-    if leaf is not None and read is not None:
+    entangled = leaf is not None and any(each.entangled for each in engine.calls.leaves[: leaf.index + 1])
+    if leaf is not None and read is not None and not entangled:
         stubs = replace(
             whole, way=Way.STUBS, at=leaf.index, read=read, row_bytes=_widest_from(engine, leaf.index, read)
         )
@@ -110,6 +111,8 @@ def _ways(engine: Engine, site: Site) -> Iterator[Route]:
         if _agrees(engine, stubs):
             yield replace(stubs, reason="no linear or convolution layer alone takes its units directly")
     reason = "the module is no leaf" if leaf is None else "runs with recorded outputs differ from plain ones"
+    if entangled:
+        reason = "a module before it takes rows and positions as one axis"
     if _agrees(engine, whole):
         yield replace(whole, reason=reason)
     yield replace(whole, way=Way.PLAIN, reason="stacked runs differ from plain ones")

@@ -157,6 +157,21 @@ class Convolutional(nn.Module):
         return out
 
 
+class ByPosition(nn.Module):
+    """The code cut into positions, each taken through a layer as a row of its own, and put together again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each, self.act0 = nn.Linear(1, 3), nn.Tanh()
+        self.join, self.act1 = nn.Linear(3 * LATENTS, HIDDEN), nn.Tanh()
+        self.out = nn.Linear(HIDDEN, COLUMNS)
+
+    def forward(self, z: Tensor) -> Tensor:
+        positions = self.act0(self.each(z.reshape(-1, 1))).reshape(len(z), -1)
+        out: Tensor = self.out(self.act1(self.join(positions)))
+        return out
+
+
 class Tied(nn.Module):
     """The last layer multiplies by the first one's weight."""
 
@@ -291,6 +306,7 @@ ODD: dict[str, Odd] = {
     ),
     "functional": Odd(Functional, prefixed("one", "two")),
     "convolutions": Odd(Convolutional, (*prefixed("act0"), *prefixed("up", "act1", axis=1))),
+    "positions as rows": Odd(ByPosition, prefixed("act1")),
     "tied": Odd(Tied, prefixed("act", "again")),
     "smooth": Odd(
         lambda: chain(nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.Sigmoid(), nn.LayerNorm(HIDDEN), nn.Tanh()),
