@@ -84,6 +84,8 @@ def test_discrete_codes_are_indices() -> None:
     model = schooling.schooled_by_forward(strangers.Quantised(), x)
     vae = resolved(model, x)
     assert (vae.codes, vae.code_width) == (8, 4)
+    assert {"enc.0", "enc.2"} < set(vae.outside_decoder)
+    assert not {"codebook", "dec.0", "dec.2"} & set(vae.outside_decoder)
     with untouched(model):
         indices = vae.encode(x).mean
         assert torch.equal(indices, model.indices(x).reshape(-1, 4).float())

@@ -107,7 +107,10 @@ def by_index(vae: ProbedVAE, rows: Tensor, seen: Exploration, *, real: bool) -> 
             f"it chooses from {len(found)} codebooks one after the other (residual quantisation)",
             expected="one codebook",
         )
-    return _settled(vae, rows, seen.way, found[0], seen.zero.trace.picks[found[0][0]].choices, real=real)
+    number = found[0][0]
+    settled = _settled(vae, rows, seen.way, found[0], seen.zero.trace.picks[number].choices, real=real)
+    after = {call.path for call in seen.zero.calls if call.picks > number}
+    return replace(settled, outside_decoder=tuple({c.path: None for c in seen.zero.calls if c.path not in after}))
 
 
 def _settled(vae: ProbedVAE, rows: Tensor, way: Way, place: tuple[int, Path], choices: int, *, real: bool) -> ProbedVAE:
