@@ -17,7 +17,7 @@ from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, esti
 from circuitprobe.report.order import group_names, ordered
 from circuitprobe.report.terminal_levels import level_sections
 from circuitprobe.report.terminal_map import circuit_map
-from circuitprobe.report.words import drives, interval, joined, measured, number, percent, short
+from circuitprobe.report.words import drives, interval, joined, measured, members_of, number, percent, short
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
@@ -233,7 +233,7 @@ def _facts(report: AuditReport) -> Table:
     if data.condition:
         add_row(grid, "condition", f"{joined(data.condition)}: given to encoder and decoder, no feature")
     members = ordered(data.groups, group_names(report))
-    groups = "; ".join(f"{short(name)}: {', '.join(map(short, names))}" for name, names in members.items())
+    groups = "; ".join(f"{short(name)}: {members_of(names)}" for name, names in members.items())
     add_row(grid, "groups", f"{groups} ({data.groups_from})")
     if data.left_out:
         add_row(grid, "left out", "; ".join(f"{short(entry.name)} ({entry.reason})" for entry in data.left_out))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from circuitprobe.report.code_words import code_words
 from circuitprobe.report.layout import NARROW, add_row, dim, plain_table, section
-from circuitprobe.report.words import counted, number, plain, short
+from circuitprobe.report.words import counted, members_of, number, plain, short
 from circuitprobe.types import Link
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _data(found: Inspection, data: DataReport) -> Table:
     missing = [f"{short(entry.name)}: {entry.count:,} ({entry.treatment})" for entry in data.missing]
     if missing:
         add_row(grid, "missing values", "; ".join(missing))
-    groups = "; ".join(f"{short(name)}: {', '.join(map(short, members))}" for name, members in data.groups.items())
+    groups = "; ".join(f"{short(name)}: {members_of(members)}" for name, members in data.groups.items())
     add_row(grid, "groups", f"{groups} ({data.groups_from})")
     return grid
 

@@ -84,6 +84,13 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def members_of(names: Sequence[str], most: int = 24) -> str:
+    """The members of a group; of the patches of an image the first few, as the maps show where they lie."""
+    shown = names if len(names) <= most else names[: most // 3]
+    rest = len(names) - len(shown)
+    return ", ".join(map(short, shown)) + (f" and {rest} more" if rest else "")
+
+
 def short(name: str) -> str:
     """A name of bounded length."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."

@@ -90,7 +90,8 @@ def test_verdict_names_what_each_latent_drives_and_what_is_dead() -> None:
     class WithDead(Linear):
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
             mean, log_var = super().encode(x)
-            return torch.cat([mean, 0 * mean[:, :1]], 1), torch.cat([log_var, 0 * log_var[:, :1]], 1)
+            mean, log_var = (torch.cat([each, 0 * each[:, :1]], 1) for each in (mean, log_var))
+            return mean, log_var
 
     frame = table()
     frame["debt"] = frame["pay"]
