@@ -178,11 +178,14 @@ def _returned_names(function: Any) -> tuple[tuple[str, ...], ...]:  # noqa: ANN4
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:
-    """The name of what an expression hands on as it is; () where something is computed of it, such as ``exp(log_var)``."""
+    """The name of what an expression hands on, as it is or moved by a number; () where more is done to it (``exp(log_var)``)."""
     if isinstance(node, ast.Name):
         return (node.id,)
     if isinstance(node, ast.Attribute):
         return (node.attr,)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)) and isinstance(node.right, ast.Constant):
+        # a logarithm moved by a number is the logarithm of a variance still
+        return _names(node.left)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return ()
     owner, method = node.func.value, node.func.attr
