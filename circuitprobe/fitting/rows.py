@@ -91,7 +91,13 @@ def _fit_table(
     _check_target(table, target)
     exclude = {name for name in (target, vae.target, *condition, *(known.not_features if known else ())) if name}
     exclude |= set(said.ignored if said else ())
-    settled, chosen, tried = choose(vae, table, _candidates(vae, table, exclude, condition, options))
+    try:
+        candidates = _candidates(vae, table, exclude, condition, options)
+    except DataError:
+        # that a model is no VAE is worth knowing before its width is
+        _refuse_no_vae(vae)
+        raise
+    settled, chosen, tried = choose(vae, table, candidates)
     x, missing = chosen.rows(settled, table)
     features, given = without_condition(settled, encoding_features(chosen.encoding), x.shape[1])
     data = AuditData(
@@ -112,6 +118,13 @@ def _fit_table(
         renamed=table.renamed,
     )
     return Fitted(settled, finished(data, table, options, known), tried)
+
+
+def _refuse_no_vae(vae: ProbedVAE) -> None:
+    """Raise what recognition says of a model on made-up rows of its width, where that is known."""
+    width = input_width(vae)
+    if vae.settle is not None and width is not None:
+        vae.resolved(vae.to_input(np.random.default_rng(0).standard_normal((16, width))), real=False)
 
 
 def _said(options: DataOptions) -> TableSchema | None:

@@ -43,7 +43,8 @@ class Width(nn.Module):
         self.mean, self.log_var, self.out = nn.Linear(width, 2), nn.Linear(width, 2), nn.Linear(2, width)
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.mean(x), self.log_var(x) * 0.01
+        mean, log_var = self.mean(x), self.log_var(x) * 0.01
+        return mean, log_var
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         return self.out(z)

@@ -72,7 +72,10 @@ class Maps(nn.Module):
         self.enc = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
         self.dec = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
     def encode(self, x):
-        return self.enc(x).chunk(2, 1)
+        mean, log_var = self.enc(x).chunk(2, 1)
+        return mean, log_var
+    def reparameterize(self, mean, log_var):
+        return mean + torch.randn_like(mean) * torch.exp(log_var / 2)
     def decode(self, z):
         return self.dec(z)
 
