@@ -67,16 +67,6 @@ def adapt(model: Any) -> ProbedVAE:  # noqa: ANN401 - an scvi SCVI or its module
         mean: Tensor = told["px"].mean
         return mean
 
-    def library(rows: FloatArray) -> FloatArray:
-        total = rows[:, :genes].sum(1, keepdims=True)
-        if (rows[:, :genes] < 0).any() or (total <= 0).any():
-            raise DataError(
-                "the table has rows with negative counts, or without any count",
-                expected=f"raw counts of {genes} genes, at least one per row",
-                fix="leave such rows out; counts as they were registered with scvi, not normalised ones",
-            )
-        return np.asarray(np.log(total))
-
     encoding = TableEncoding((*names, *blocks), Scaling.MODEL, "scvi's genes in order")
     return ProbedVAE(
         model=module,
@@ -87,8 +77,24 @@ def adapt(model: Any) -> ProbedVAE:  # noqa: ANN401 - an scvi SCVI or its module
         encoding=encoding,
         input_width=encoding.width + 1,
         condition_width=given + 1,
-        row_condition=library,
+        row_condition=lambda rows: _log_library(rows[:, :genes]),
     )
+
+
+def _log_library(counts: FloatArray) -> FloatArray:
+    """Logarithm of the sum of a row's counts, (rows, genes) -> (rows, 1).
+
+    Raises:
+        DataError: a row has no count, or a negative one.
+    """
+    total = counts.sum(1, keepdims=True)
+    if (counts < 0).any() or (total <= 0).any():
+        raise DataError(
+            "the table has rows with negative counts, or without any count",
+            expected=f"raw counts of {counts.shape[1]} genes, at least one per row",
+            fix="leave such rows out; counts as they were registered with scvi, not normalised ones",
+        )
+    return np.asarray(np.log(total))
 
 
 def _refuse_parts(model: Any, module: Any) -> None:  # noqa: ANN401
