@@ -94,8 +94,9 @@ def _fit_table(
     try:
         candidates = _candidates(vae, table, exclude, condition, options)
     except DataError:
-        # that a model is no VAE is worth knowing before its width is
-        _refuse_no_vae(vae)
+        # that a model is no VAE is worth knowing before its width is; with a condition its width says nothing yet
+        if not condition:
+            _refuse_no_vae(vae)
         raise
     settled, chosen, tried = choose(vae, table, candidates)
     x, missing = chosen.rows(settled, table)

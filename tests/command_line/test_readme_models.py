@@ -124,6 +124,17 @@ def test_the_section_has_the_commonest_cases() -> None:
     assert [shlex.split(line)[1] for line in COMMANDS] == ["model.pt", "last.ckpt", "model.pt2", "conv.pt", "cvae.pt"]
 
 
+def test_a_condition_that_is_no_column_is_named(
+    folder: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    done = command("audit", "cvae.pt", "labelled.csv", "--condition", "lable", "--trust-pickle", "--import", "train.py")
+    assert done.code == 2
+    assert "lable" in done.err
+    assert "label" in done.err.split("try:")[1]
+    assert "not recognised" not in done.err
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_each_command_audits(
     line: str, folder: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
