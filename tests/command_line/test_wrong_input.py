@@ -103,6 +103,9 @@ def test_models(command: Callable[..., Any], checkpoint: Path, csv: Path, tmp_pa
     assert_refused(
         command("audit", tmp_path / "classifier.pt", csv, "--trust-pickle"), "no encoder and decoder", "--spec"
     )
+    # a column that is not there is said first: what the model is does not depend on it
+    wrong = command("audit", tmp_path / "classifier.pt", csv, "--trust-pickle", "--condition", "nothing")
+    assert_refused(wrong, "no column 'nothing'")
     payload = torch.load(checkpoint, weights_only=True)
     next(iter(payload["state_dict"].values()))[0] = float("nan")
     torch.save(payload, tmp_path / "nan.pt")
