@@ -1,22 +1,20 @@
-"""Networks of the reference models: an MLP variational autoencoder for tables of mixed column types."""
+"""Networks of the reference models: an MLP pair for tables of mixed column types, a convolutional pair for images."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from circuitprobe.errors import ModelError
-from circuitprobe.types import FeatureKind, TableEncoding
+from circuitprobe.reference_models.config import SIDE_STEP, Config, ImageConfig, TableConfig
+from circuitprobe.reference_models.heads import MixedHeads
+from circuitprobe.reference_models.likelihoods import bernoulli_nll, categorical_nll, gaussian_nll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-KINDS = (FeatureKind.NUMERIC.value, FeatureKind.BINARY.value, FeatureKind.CATEGORICAL.value)
+    from collections.abc import Sequence
 
 LOG_VAR_RANGE = (-5.0, 1.0)
 """Range of the learned log-variance of a numeric column, in squared standard deviations of that column.
@@ -29,161 +27,57 @@ INITIAL_LOG_VAR = -1.0
 """Log-variance at the start. At 0 and above a weakly correlated table drops below the collapse threshold: latents turn
 off while the decoder variance exceeds the largest eigenvalue of the data covariance (arXiv 2510.01621)."""
 
+CHANNELS = (32, 32, 64, 64)
+"""Of the four convolutions, 4 x 4 with stride 2 (Burgess et al. 2018, arXiv 1804.03599; Locatello et al. 2019, table 1)."""
 
-@dataclass(frozen=True)
-class ArchitectureConfig:
-    """What is needed to build the network again.
+KERNEL, STRIDE, PADDING = 4, 2, 1
+FULLY_CONNECTED = 256
+
+
+class ReferenceVAE(nn.Module):
+    """What both pairs share: a Gaussian posterior, and an output whose likelihood is known.
 
     Attributes:
-        name: spelling of the architecture, such as ``vae`` or ``beta-vae``; both share one network.
-        latents: d, number of latents.
-        hidden: units of each hidden layer of the encoder; the decoder mirrors them.
-        blocks: (kind, width) of each column in the order of the model's dimensions; numeric and binary have width 1.
+        config: widths of all layers.
     """
 
-    name: str
-    latents: int
-    hidden: tuple[int, ...]
-    blocks: tuple[tuple[str, int], ...]
+    config: Config
 
-    @property
-    def width(self) -> int:
-        """Number of model dimensions."""
-        return sum(width for _, width in self.blocks)
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (rows, latents), for rows in the model's space."""
+        raise NotImplementedError
 
-    def to_dict(self) -> dict[str, object]:
-        """The configuration as str, int and list only, for a checkpoint."""
-        return {
-            "name": self.name,
-            "latents": self.latents,
-            "hidden": list(self.hidden),
-            "blocks": [[kind, width] for kind, width in self.blocks],
-        }
+    def decode_logits(self, z: Tensor) -> Tensor:
+        """The output layer's values, shape of a row, before sigmoid and softmax, for codes (rows, latents)."""
+        raise NotImplementedError
 
-    @classmethod
-    def from_dict(cls, entries: object) -> ArchitectureConfig:
-        """The inverse of ``to_dict``.
+    def decode(self, z: Tensor) -> Tensor:
+        """Values and probabilities, shape of a row, for codes (rows, latents)."""
+        raise NotImplementedError
 
-        Raises:
-            ModelError: an entry is missing or has a wrong type or value; the message names it.
-        """
-        if not isinstance(entries, dict):
-            raise _bad_entry("architecture", entries, "a dictionary")
-        name = entries.get("name")
-        if not isinstance(name, str):
-            raise _bad_entry("architecture.name", name, "a string")
-        latents = entries.get("latents")
-        if not _positive(latents):
-            raise _bad_entry("architecture.latents", latents, "a positive integer")
-        hidden = entries.get("hidden")
-        if not isinstance(hidden, list) or not hidden or not all(_positive(units) for units in hidden):
-            raise _bad_entry("architecture.hidden", hidden, "a list of positive integers")
-        blocks = entries.get("blocks")
-        if not isinstance(blocks, list) or not blocks or not all(_block(block) for block in blocks):
-            raise _bad_entry("architecture.blocks", blocks, f"a list of [kind, width], kind one of {', '.join(KINDS)}")
-        return cls(name, latents, tuple(hidden), tuple((kind, width) for kind, width in blocks))
+    def reconstruction_nll(self, x: Tensor, logits: Tensor) -> Tensor:
+        """-log p(x|z) summed over features, shape (rows,), nats; ``logits`` are what ``decode_logits`` gave."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, mean and log-variance of q(z|x); z is drawn in training mode, else the mean."""
+        mean, log_var = self.encode(x)
+        z = mean + torch.randn_like(mean) * (0.5 * log_var).exp() if self.training else mean
+        return self.decode(z), mean, log_var
 
 
-def _positive(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _block(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or value[0] not in KINDS or not _positive(value[1]):
-        return False
-    return value[0] == FeatureKind.CATEGORICAL.value or bool(value[1] == 1)
-
-
-def _bad_entry(name: str, seen: object, expected: str) -> ModelError:
-    shown = "nothing" if seen is None else f"{type(seen).__name__} {str(seen)[:80]!r}"
-    return ModelError(
-        f"the checkpoint's entry {name} is {shown}",
-        expected=expected,
-        fix="train the model again with `circuitprobe train`, or use an undamaged copy of the file",
-    )
-
-
-def blocks_of(encoding: TableEncoding) -> tuple[tuple[str, int], ...]:
-    """(kind, width) of each encoded column, the form in which an architecture knows its table."""
-    return tuple((column.kind.value, column.width) for column in encoding.columns)
-
-
-class MixedHeads(nn.Module):
-    """Reads the decoder's output columns by kind: identity, sigmoid, or softmax within each block.
-
-    Holds indices only, no weights. All blocks of a kind are handled at once.
-
-    Args:
-        blocks: (kind, width) in the order of the model's dimensions.
-    """
-
-    numeric: Tensor
-    binary: Tensor
-    categorical: Tensor
-    block_of: Tensor
-    membership: Tensor
-    order: Tensor
-
-    def __init__(self, blocks: Iterable[tuple[str, int]]) -> None:
-        super().__init__()
-        dims: dict[str, list[int]] = {kind: [] for kind in KINDS}
-        self.widths: list[int] = []
-        start = 0
-        for kind, width in blocks:
-            dims[kind].extend(range(start, start + width))
-            if kind == FeatureKind.CATEGORICAL:
-                self.widths.append(width)
-            start += width
-        indices = {kind: torch.tensor(dims[kind], dtype=torch.long) for kind in KINDS}
-        block_of = torch.repeat_interleave(torch.arange(len(self.widths)), torch.tensor(self.widths, dtype=torch.long))
-        for kind, index in indices.items():
-            self.register_buffer(kind, index, persistent=False)
-        self.register_buffer("block_of", block_of, persistent=False)
-        membership = nn.functional.one_hot(block_of, max(len(self.widths), 1)).to(torch.get_default_dtype())
-        self.register_buffer("membership", membership, persistent=False)
-        # Where each dimension lies once the kinds are put side by side.
-        self.register_buffer("order", torch.cat([indices[kind] for kind in KINDS]).argsort(), persistent=False)
-
-    def log_normalisers(self, logits: Tensor) -> Tensor:
-        """Log-sum-exp of each categorical block.
-
-        Args:
-            logits: of the categorical dimensions only, shape (rows, categorical dims).
-
-        Returns:
-            shape (rows, blocks).
-        """
-        if not self.widths:
-            return logits.new_zeros(logits.shape[0], 1)
-        # The maximum is a constant shift: it cancels in value and gradient, so it needs none.
-        peaks = torch.stack([block.amax(1) for block in logits.detach().split_with_sizes(self.widths, 1)], 1)
-        # A product with the membership matrix, as index_add is not deterministic on CUDA.
-        sums = (logits - peaks.index_select(1, self.block_of)).exp() @ self.membership
-        return sums.log() + peaks
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Values and probabilities, shape (rows, dims), from the output layer's columns of the same shape."""
-        block_logits = logits.index_select(1, self.categorical)
-        log_normalisers = self.log_normalisers(block_logits).index_select(1, self.block_of)
-        parts = [
-            logits.index_select(1, self.numeric),
-            logits.index_select(1, self.binary).sigmoid(),
-            (block_logits - log_normalisers).exp(),
-        ]
-        return torch.cat(parts, 1).index_select(1, self.order)
-
-
-class TableVAE(nn.Module):
+class TableVAE(ReferenceVAE):
     """Variational autoencoder with MLP encoder and decoder and one head per column kind (Kingma and Welling 2014).
 
     Numeric columns are Gaussian with one learned variance per column, the same for all rows (sigma-VAE, Rybkin et al.
-    2021; the TVAE of Xu et al. 2019); binary columns Bernoulli; categorical columns a softmax per block.
+    2021; the TVAE of Xu et al. 2019); binary columns Bernoulli; categorical columns a softmax per block. Rows are
+    (rows, dims).
 
     Args:
         config: widths of all layers and the table's blocks.
     """
 
-    def __init__(self, config: ArchitectureConfig) -> None:
+    def __init__(self, config: TableConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = _hidden_layers((config.width, *config.hidden))
@@ -217,29 +111,114 @@ class TableVAE(nn.Module):
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """The output layer's columns (rows, dims) before sigmoid and softmax, for codes (rows, latents)."""
-        logits: Tensor = self.output(self.decoder(z))
-        return logits
+        return cast("Tensor", self.output(self.decoder(z)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Numeric means and probabilities (rows, dims) for codes (rows, latents); each block sums to 1."""
-        values: Tensor = self.heads(self.decode_logits(z))
-        return values
+        return cast("Tensor", self.heads(self.decode_logits(z)))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction (rows, dims), mean and log-variance of q(z|x); z is drawn in training mode, else the mean."""
-        mean, log_var = self.encode(x)
-        z = mean + torch.randn_like(mean) * (0.5 * log_var).exp() if self.training else mean
-        return self.decode(z), mean, log_var
+    def reconstruction_nll(self, x: Tensor, logits: Tensor) -> Tensor:
+        """-log p(x|z) over all columns, shape (rows,), nats."""
+        heads = self.heads
+        numeric, binary, categorical = heads.numeric, heads.binary, heads.categorical
+        return (
+            gaussian_nll(x.index_select(1, numeric), logits.index_select(1, numeric), self.numeric_log_var)
+            + bernoulli_nll(x.index_select(1, binary), logits.index_select(1, binary))
+            + categorical_nll(x.index_select(1, categorical), logits.index_select(1, categorical), heads)
+        )
 
 
-def _hidden_layers(widths: tuple[int, ...]) -> nn.Sequential:
+class ImageVAE(ReferenceVAE):
+    """Variational autoencoder with the convolutional pair of the disentanglement literature.
+
+    Encoder: four convolutions 4 x 4 with stride 2 to 32, 32, 64, 64 channels, a fully connected layer of 256, ReLU after
+    each; the decoder mirrors it with transposed convolutions. Pixels are Bernoulli; rows are (rows, channels, height, width)
+    with intensities in [0, 1].
+
+    Args:
+        config: the shape of an image and the number of latents.
+
+    Source:
+        Burgess et al. 2018 (arXiv 1804.03599); Locatello et al. 2019 (arXiv 1811.12359), table 1.
+    """
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, height, width = config.shape
+        small = (CHANNELS[-1], height // SIDE_STEP, width // SIDE_STEP)
+        flat = math.prod(small)
+        self.encoder = nn.Sequential(
+            *_convolutions((channels, *CHANNELS)), nn.Flatten(), nn.Linear(flat, FULLY_CONNECTED), nn.ReLU()
+        )
+        self.mean = nn.Linear(FULLY_CONNECTED, config.latents)
+        self.log_var = nn.Linear(FULLY_CONNECTED, config.latents)
+        self.decoder = nn.Sequential(
+            nn.Linear(config.latents, FULLY_CONNECTED), nn.ReLU(), nn.Linear(FULLY_CONNECTED, flat), nn.ReLU(),
+            nn.Unflatten(1, small), *_up_convolutions(CHANNELS[::-1]),
+        )  # fmt: skip
+        self.output = nn.ConvTranspose2d(CHANNELS[0], channels, KERNEL, STRIDE, PADDING)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (rows, latents), for images (rows, channels, height, width)."""
+        hidden = self.encoder(x)
+        return self.mean(hidden), self.log_var(hidden)
+
+    def decode_logits(self, z: Tensor) -> Tensor:
+        """Logits of the pixels (rows, channels, height, width) for codes (rows, latents)."""
+        hidden = self.decoder(z)
+        # On a CPU a transposed convolution to few channels costs several times what the same product costs by columns.
+        by_columns = self.training and hidden.device.type == "cpu"
+        return transposed_by_columns(self.output, hidden) if by_columns else cast("Tensor", self.output(hidden))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Intensities in [0, 1] (rows, channels, height, width) for codes (rows, latents)."""
+        return self.decode_logits(z).sigmoid()
+
+    def reconstruction_nll(self, x: Tensor, logits: Tensor) -> Tensor:
+        """-log p(x|z) over all pixels, shape (rows,), nats; intensities between 0 and 1 count as probabilities."""
+        return bernoulli_nll(x.flatten(1), logits.flatten(1))
+
+
+def transposed_by_columns(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """What a transposed convolution without groups or dilation gives, as one matrix product and a fold.
+
+    Args:
+        layer: kernel (in, out, k, k).
+        x: shape (rows, in, height, width).
+
+    Returns:
+        The layer's output, up to rounding.
+    """
+    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], cast("int", layer.padding[0])
+    sides = [(side - 1) * stride - 2 * padding + kernel for side in x.shape[2:]]
+    columns = torch.matmul(layer.weight.flatten(1).t(), x.flatten(2))
+    folded = nn.functional.fold(columns, sides, kernel, padding=padding, stride=stride)
+    return folded if layer.bias is None else folded + layer.bias.view(1, -1, 1, 1)
+
+
+def _hidden_layers(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
-def build(config: ArchitectureConfig, seed: int = 0) -> TableVAE:
+def _convolutions(channels: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(channels):
+        layers += [nn.Conv2d(inputs, outputs, KERNEL, STRIDE, PADDING), nn.ReLU()]
+    return layers
+
+
+def _up_convolutions(channels: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(channels):
+        layers += [nn.ConvTranspose2d(inputs, outputs, KERNEL, STRIDE, PADDING), nn.ReLU()]
+    return layers
+
+
+def build(config: Config, seed: int = 0) -> ReferenceVAE:
     """A freshly initialised network on the CPU; the global random state stays as it is.
 
     Args:
@@ -249,4 +228,4 @@ def build(config: ArchitectureConfig, seed: int = 0) -> TableVAE:
     with torch.random.fork_rng(devices=[]):
         # The CPU generator alone: torch.manual_seed would reseed every accelerator too.
         torch.default_generator.manual_seed(seed)
-        return TableVAE(config)
+        return ImageVAE(config) if isinstance(config, ImageConfig) else TableVAE(config)

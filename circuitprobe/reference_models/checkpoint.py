@@ -5,9 +5,10 @@ The file is a torch archive of one dictionary of tensors, str, int, float, bool,
 
 - ``format``, ``version``
 - ``architecture``: ``ArchitectureConfig.to_dict``
-- ``data``: the table encoding as a dictionary, with ``source``, ``target`` and ``ignored`` beside it
-- ``training``: hyperparameters and losses per epoch
+- ``data``: the table encoding as a dictionary, or for images nothing, with ``source``, ``target`` and ``ignored`` beside it
+- ``training``: hyperparameters and losses per round
 - ``state_dict``: the weights
+- ``resume``: only while training has not ended: what it needs to go on
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 
 from circuitprobe.adapters.data import encoding_from_dict, encoding_to_dict
 from circuitprobe.errors import DataError, ModelError
-from circuitprobe.reference_models.architectures import ArchitectureConfig, blocks_of, build
+from circuitprobe.reference_models.architectures import build
+from circuitprobe.reference_models.config import TableConfig, blocks_of, config_from_dict
 from circuitprobe.report.files import write_atomically
 
 if TYPE_CHECKING:
@@ -28,66 +30,77 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from circuitprobe.reference_models.training import TrainedModel
+    from circuitprobe.reference_models.trained import TrainedModel
     from circuitprobe.types import TableEncoding
 
 FORMAT = "circuitprobe-checkpoint"
-VERSION = 1
+VERSION = 2
+"""1 knew tables only; it is still read."""
 ORIGIN = ("source", "target", "ignored")
 RETRAIN = "train the model again with `circuitprobe train`, or use an undamaged copy of the file"
 
 
-def to_payload(trained: TrainedModel) -> dict[str, object]:
+def to_payload(trained: TrainedModel, resume: Mapping[str, Any] | None = None) -> dict[str, object]:
     """The dictionary a checkpoint holds."""
-    return {
+    origin = trained.origin
+    payload: dict[str, object] = {
         "format": FORMAT,
         "version": VERSION,
         "architecture": trained.model.config.to_dict(),
         "data": {
-            **encoding_to_dict(trained.encoding),
-            "source": trained.source,
-            "target": trained.target,
-            "ignored": list(trained.ignored),
+            **(encoding_to_dict(origin.encoding) if origin.encoding is not None else {}),
+            "source": origin.source,
+            "target": origin.target,
+            "ignored": list(origin.ignored),
         },
         "training": trained.training_dict(),
         "state_dict": {name: value.detach().cpu().clone() for name, value in trained.model.state_dict().items()},
     }
+    return payload if resume is None else {**payload, "resume": dict(resume)}
 
 
-def save_checkpoint(path: Path, trained: TrainedModel) -> None:
+def save_checkpoint(path: Path, trained: TrainedModel, resume: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint: whole or not at all, an older file of that name stays until the new one is complete.
 
     Args:
         path: where to.
         trained: what to save.
+        resume: what an unfinished training needs to go on.
 
     Raises:
         UsageError: the file cannot be written (missing folder, no permission, full disk).
     """
     buffer = io.BytesIO()
-    torch.save(to_payload(trained), buffer)
+    torch.save(to_payload(trained, resume), buffer)
     write_atomically(path, lambda handle: handle.write(buffer.getbuffer()))
 
 
-def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding, dict[str, Any]]:
+def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding | None, dict[str, Any]]:
     """The model of a checkpoint that was loaded with ``weights_only=True``.
 
     Args:
         payload: what was loaded.
 
     Returns:
-        The network in eval mode on the CPU, the encoding of its table, and the rest: ``source``, ``target``,
-        ``ignored`` and ``training``.
+        The network in eval mode on the CPU, the encoding of its table (None for images), and the rest: ``source``,
+        ``target``, ``ignored`` and ``training``.
 
     Raises:
         ModelError: an entry is missing, has a wrong type, or does not fit the others; the message names it.
     """
     _check_version(payload)
-    config = ArchitectureConfig.from_dict(payload.get("architecture"))
+    config = config_from_dict(payload.get("architecture"))
     data = _entry(payload, "data", dict)
     training = _entry(payload, "training", dict)
     state = _entry(payload, "state_dict", dict)
     origin = _origin(data)
+    encoding = _encoding(data, config) if isinstance(config, TableConfig) else None
+    model = build(config)
+    _load_weights(model, state)
+    return model.eval(), encoding, {**origin, "training": training}
+
+
+def _encoding(data: Mapping[str, Any], config: TableConfig) -> TableEncoding:
     try:
         encoding = encoding_from_dict({key: value for key, value in data.items() if key not in ORIGIN})
     except DataError as error:
@@ -98,9 +111,7 @@ def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding, dict[
             f"architecture entry {len(config.blocks)} over {config.width}, or they differ in kind",
             "the same columns in both",
         )
-    model = build(config)
-    _load_weights(model, state)
-    return model.eval(), encoding, {**origin, "training": training}
+    return encoding
 
 
 def _check_version(payload: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""Training a reference model on a table: every random draw comes from one seed, nothing is written until the end."""
+"""Training a reference model on a table or on images: every random draw comes from one seed."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,67 +11,54 @@ import torch
 
 from circuitprobe.adapters.data import TableSchema
 from circuitprobe.adapters.models import resolve_device
-from circuitprobe.errors import UsageError
-from circuitprobe.reference_models.architectures import ArchitectureConfig, TableVAE, blocks_of, build
-from circuitprobe.reference_models.checkpoint import save_checkpoint
-from circuitprobe.reference_models.objectives import objective_for
-from circuitprobe.reference_models.training_loop import WARM_UP, EpochLosses, LoopSettings, fit
-from circuitprobe.reference_models.training_rows import TrainingRows, read_training_rows
+from circuitprobe.errors import ModelError, UsageError
+from circuitprobe.reference_models.architectures import build
+from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, partial_path, resumable
+from circuitprobe.reference_models.objectives import Modality, objective_for
+from circuitprobe.reference_models.trained import Origin, Plan, TrainedModel
+from circuitprobe.reference_models.training_images import is_image_source, read_training_images, refuse_table_options
+from circuitprobe.reference_models.training_loop import LoopSettings, Snapshot, Trainer, threads_of
+from circuitprobe.reference_models.training_rows import read_training_rows
 from circuitprobe.report.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from circuitprobe.reference_models.objectives import Objective
     from circuitprobe.reference_models.training_loop import TrainingProgress
-    from circuitprobe.types import TableEncoding
+    from circuitprobe.reference_models.training_rows import TrainingData
 
 EPOCHS = 30
 MIN_STEPS = 2000
 """Without epochs or steps a table is passed over 30 times, and a small one as often as 2,000 steps need."""
 
+IMAGE_STEPS = 10_000
+"""Without epochs or steps images get so many steps: 640,000 images at the default batch."""
+
+HIDDEN = (128, 128)
+PATIENCE = 10
+
 VALIDATION_SHARE = 0.1
+MOST_VALIDATION_IMAGES = 2048
+"""A tenth of dSprites would take longer to score than a round takes to train."""
 
 
 @dataclass(frozen=True)
-class TrainedModel:
-    """A reference model in eval mode on the CPU, with what a checkpoint keeps of its origin.
+class Rates:
+    """Defaults of a modality.
 
     Attributes:
-        model: the network.
-        encoding: how a table becomes its inputs.
-        log: losses per epoch.
-        beta: weight of the KL term.
-        loop: steps, batch, learning rate and seed.
-        rows: rows that gradients came from.
-        validation_rows: rows held out.
-        source: short name of the table.
-        target: the target column, no feature; None where there is none.
-        ignored: other columns that are no feature.
+        batch: rows per step.
+        lr: learning rate of Adam.
     """
 
-    model: TableVAE
-    encoding: TableEncoding
-    log: tuple[EpochLosses, ...]
-    beta: float
-    loop: LoopSettings
-    rows: int
-    validation_rows: int
-    source: str
-    target: str | None
-    ignored: tuple[str, ...]
+    batch: int
+    lr: float
 
-    def training_dict(self) -> dict[str, object]:
-        """Hyperparameters and log as str, int, float, list and dict only, for a checkpoint."""
-        return {
-            **asdict(self.loop),
-            "beta": self.beta,
-            "warm_up": WARM_UP,
-            "rows": self.rows,
-            "validation_rows": self.validation_rows,
-            "log": [asdict(entry) for entry in self.log],
-        }
+
+RATES: dict[Modality, Rates] = {"table": Rates(256, 1e-3), "image": Rates(64, 5e-4)}
+"""Images: the batch of Locatello et al. 2019 and the learning rate of Burgess et al. 2018; with the 1e-4 of the former a training
+needs hundreds of thousands of steps."""
 
 
 def train(
@@ -81,119 +68,175 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     beta: float | None = None,
+    gamma: float | None = None,
+    lambda_od: float | None = None,
     latents: int = 10,
-    hidden: tuple[int, ...] = (128, 128),
-    batch: int = 256,
-    lr: float = 1e-3,
+    hidden: tuple[int, ...] | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    patience: int = PATIENCE,
     seed: int = 0,
     target: str | None = None,
     schema: TableSchema | str | Path | None = None,
     rows: int | None = None,
     device: str = "cpu",
     out: str | Path | None = None,
+    resume: bool = False,
     progress: TrainingProgress | None = None,
 ) -> TrainedModel:
-    """Train a reference model on a table.
+    """Train a reference model on a table or on images.
 
-    The same arguments give the same weights bit for bit on one machine; the global random state is not touched.
+    The same arguments give the same weights bit for bit on one machine, also when the training was interrupted and resumed;
+    the global random state is not touched. A tenth of the rows (at most 2,048 images) is held out; the weights kept are those
+    with the smallest objective on them after warm-up.
 
     Args:
-        source: a file, a data frame or a benchmark's name.
-        arch: ``vae`` or ``beta-vae``.
-        epochs: passes over the table; without it and ``steps``, 30 and at least 2,000 steps.
+        source: a table (CSV, Parquet), a data frame, images (.npz, .npy, .pt, a folder of pictures) or a benchmark's name.
+        arch: ``vae``, ``beta-vae``, ``factor-vae``, ``beta-tcvae`` or ``dip-vae-ii``.
+        epochs: passes over the rows; without it and ``steps`` 30 and at least 2,000 steps for a table, 10,000 steps for images.
         steps: gradient steps instead of epochs.
-        beta: weight of the KL term, for ``beta-vae`` only.
+        beta: weight of the KL term of ``beta-vae``, of the total correlation of ``beta-tcvae``.
+        gamma: weight of the total correlation of ``factor-vae``.
+        lambda_od: weight of the moments of ``dip-vae-ii``.
         latents: d.
-        hidden: units of each hidden layer of the encoder; the decoder mirrors them.
-        batch: rows per gradient step.
-        lr: learning rate of Adam.
+        hidden: units of each hidden layer of a table's encoder, default (128, 128); the decoder mirrors them.
+        batch: rows per gradient step; default 256 for tables, 64 for images.
+        lr: learning rate of Adam; default 1e-3 for tables, 5e-4 for images.
+        patience: a round is a fortieth of the steps; training stops after so many without a better validation loss, 0: never.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
         schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.
-        rows: train on this many rows, drawn by the seed; all of them where None.
+        rows: train on this many rows, drawn by the seed; all of them where None (512 MiB of images from a file).
         device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
-        out: where to save the checkpoint; nothing is written unless training ends well.
+        out: where the checkpoint goes. Ctrl-C leaves the best so far there, a crash leaves ``OUT.partial``.
+        resume: go on with what an earlier run of the same training left; begin where there is nothing.
         progress: is told of every few steps.
 
     Raises:
-        UsageError: unknown architecture or device, a beta where none applies, or a figure out of range.
-        DataError: the table cannot be used.
-        ModelError: the loss is not finite any more.
+        UsageError: unknown architecture or device, a hyperparameter where none applies, or a figure out of range.
+        DataError: the rows cannot be used.
+        ModelError: the loss is not finite any more, or has run away.
+        TrainingInterrupted: ctrl-C; a KeyboardInterrupt that says what was kept.
     """
-    objective = objective_for(arch, beta)
+    modality: Modality = "image" if is_image_source(source) else "table"
+    objective = objective_for(arch, modality, beta=beta, gamma=gamma, lambda_od=lambda_od)
     _check_positive(epochs=epochs, steps=steps, latents=latents, batch=batch, lr=lr, rows=rows)
-    _check_choices(epochs, steps, hidden)
+    _check_choices(epochs, steps, hidden, patience, batch, objective.least_batch)
     place = torch.device(resolve_device(device))
     if out is not None:
         check_writable(out, [source] if isinstance(source, str | Path) else [])
+    if resume and out is None:
+        raise UsageError("resume without out", expected="the checkpoint to go on with", fix="out=..., or no resume")
+    data = _read(source, modality, target, schema, hidden, rows, seed)
+    rates = RATES[modality]
+    batch = batch or rates.batch
+    loop = LoopSettings(steps or _default_steps(len(data), modality, batch, epochs), batch, lr or rates.lr, seed, patience)
+    plan = Plan(objective, loop)
+    return train_rows(data, arch, latents, hidden or HIDDEN, plan, place, Path(out) if out else None, progress, resume=resume)
+
+
+def _read(
+    source: str | Path | pd.DataFrame,
+    modality: Modality,
+    target: str | None,
+    schema: TableSchema | str | Path | None,
+    hidden: tuple[int, ...] | None,
+    rows: int | None,
+    seed: int,
+) -> TrainingData:
+    if modality == "image" and isinstance(source, str | Path):
+        refuse_table_options(source, target=target, schema=schema, hidden=hidden)
+        return read_training_images(source, rows=rows, seed=seed)
     schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
-    data = read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
-    config = ArchitectureConfig(arch, latents, tuple(hidden), blocks_of(data.encoding))
-    loop = LoopSettings(steps or _default_steps(len(data.x), batch, epochs), batch, lr, seed)
-    trained = train_rows(data, config, objective, loop, place, progress)
-    if out is not None:
-        save_checkpoint(Path(out), trained)
-    return trained
+    return read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
 
 
 def train_rows(
-    data: TrainingRows,
-    config: ArchitectureConfig,
-    objective: Objective,
-    loop: LoopSettings,
+    data: TrainingData,
+    arch: str,
+    latents: int,
+    hidden: tuple[int, ...],
+    plan: Plan,
     device: torch.device,
+    out: Path | None = None,
     progress: TrainingProgress | None = None,
+    *,
+    resume: bool = False,
 ) -> TrainedModel:
-    """Train on rows that are encoded already.
+    """Train on rows that are in the model's space already.
 
     Args:
         data: the rows.
-        config: the network.
-        objective: what is minimised.
-        loop: how long and how fast.
+        arch: spelling of the architecture.
+        latents: d.
+        hidden: of a table's network.
+        plan: objective and loop.
         device: where the steps run.
+        out: where the checkpoint goes.
         progress: is told of every few steps.
+        resume: go on with what is at ``out``.
 
     Raises:
-        ModelError: the loss is not finite any more.
+        ModelError: the loss is not finite any more, or has run away.
+        TrainingInterrupted: ctrl-C.
     """
-    train_index, validation_index = split_rows(len(data.x), loop.seed)
-    model = build(config, loop.seed).to(device)
-    train_x, validation_x = data.x[train_index].to(device), data.x[validation_index].to(device)
-    log = fit(model, objective, train_x, validation_x, loop, progress)
-    return TrainedModel(
-        model=model.cpu().eval(),
-        encoding=data.encoding,
-        log=log,
-        beta=objective.beta,
-        loop=loop,
-        rows=len(train_index),
-        validation_rows=len(validation_index),
-        source=data.source,
-        target=data.target,
-        ignored=data.ignored,
+    config = data.config(arch, latents, hidden)
+    train_index, validation_index = split_rows(len(data), plan.loop.seed, data.modality)
+    origin = Origin(
+        data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index)
     )
+    identity = Identity(config, plan, origin, data.digest())
+    left = resumable(out, identity) if resume and out is not None else None
+    if isinstance(left, TrainedModel):
+        return left
+    keeper = Keeper(out, identity)
+    with threads_of(data.modality):
+        trainer = Trainer(
+            build(config, plan.loop.seed).to(device), plan.objective, data.part(train_index, device),
+            data.part(validation_index, device), plan.loop, data.modality,
+        )  # fmt: skip
+        if isinstance(left, Snapshot):
+            trainer.restore(left)
+            keeper.latest = left
+        try:
+            trainer.run(progress, keeper.after_round)
+        except KeyboardInterrupt:
+            raise keeper.interrupted() from None
+        except ModelError:
+            keeper.discard()
+            raise
+    trained = best_of(trainer.snapshot(), identity, trainer.ended)
+    keeper.finished(trained)
+    return trained
 
 
-def split_rows(rows: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Training and validation rows: a random tenth, at least one row, is held out.
+def split_rows(rows: int, seed: int, modality: Modality = "table") -> tuple[Tensor, Tensor]:
+    """Training and validation rows: a random tenth, at least one row and at most 2,048 images, is held out.
 
     Args:
-        rows: of the table.
+        rows: of the whole.
         seed: of the draw.
+        modality: tables or images.
 
     Returns:
         Two disjoint ascending index tensors that together hold every row once.
     """
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
-    held_out = max(1, round(VALIDATION_SHARE * rows))
+    held_out = _held_out(rows, modality)
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def _default_steps(rows: int, batch: int, epochs: int | None) -> int:
-    training_rows = rows - max(1, round(VALIDATION_SHARE * rows))
-    per_epoch = math.ceil(training_rows / batch)
-    return per_epoch * (epochs or max(EPOCHS, math.ceil(MIN_STEPS / per_epoch)))
+def _held_out(rows: int, modality: Modality) -> int:
+    share = max(1, round(VALIDATION_SHARE * rows))
+    return share if modality == "table" else min(share, MOST_VALIDATION_IMAGES)
+
+
+def _default_steps(rows: int, modality: Modality, batch: int, epochs: int | None) -> int:
+    training_rows = rows - _held_out(rows, modality)
+    per_epoch = training_rows // min(batch, training_rows)
+    if epochs is not None:
+        return per_epoch * epochs
+    return IMAGE_STEPS if modality == "image" else per_epoch * max(EPOCHS, math.ceil(MIN_STEPS / per_epoch))
 
 
 def _check_positive(**figures: float | None) -> None:
@@ -206,13 +249,25 @@ def _check_positive(**figures: float | None) -> None:
             )
 
 
-def _check_choices(epochs: int | None, steps: int | None, hidden: tuple[int, ...]) -> None:
+def _check_choices(
+    epochs: int | None, steps: int | None, hidden: tuple[int, ...] | None, patience: int, batch: int | None, least: int
+) -> None:
     if epochs is not None and steps is not None:
         raise UsageError(
             f"both epochs ({epochs}) and steps ({steps}) are given",
             expected="one of the two: each says how long to train",
             fix="leave out `--epochs` or `--steps`",
         )
+    if patience < 0:
+        raise UsageError(f"patience is {patience}", expected="rounds, or 0 for never", fix="leave out --patience")
+    if batch is not None and batch < least:
+        raise UsageError(
+            f"batch is {batch}",
+            expected=f"at least {least} rows: the objective compares the codes of a batch",
+            fix="leave batch out: its default is a good start",
+        )
+    if hidden is None:
+        return
     if not hidden:
         raise UsageError("no hidden layer is given", expected="at least one", fix="hidden=(128, 128), the default")
     _check_positive(**{f"hidden[{i}]": units for i, units in enumerate(hidden)})

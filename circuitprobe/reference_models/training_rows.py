@@ -1,10 +1,11 @@
-"""What a reference model is trained on: the feature columns of a table as one tensor."""
+"""What a reference model for tables is trained on: the feature columns of a table as one tensor."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -14,15 +15,81 @@ from circuitprobe.adapters.benchmarks import BENCHMARKS, benchmark
 from circuitprobe.adapters.data import apply_encoding, fit_encoding, read_table
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.errors import DataError
+from circuitprobe.reference_models.config import Config, TableConfig, blocks_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from circuitprobe.adapters.benchmarks import Benchmark
     from circuitprobe.adapters.data import TableSchema
+    from circuitprobe.reference_models.objectives import Modality
     from circuitprobe.types import Table, TableEncoding
 
 MIN_ROWS = 50
+
+
+class TrainingData(Protocol):
+    """Rows to train on, of a table or of images, with what is known of their origin."""
+
+    @property
+    def modality(self) -> Modality:
+        """Which networks and defaults fit."""
+
+    @property
+    def source(self) -> str:
+        """Short name of where they come from."""
+
+    @property
+    def target(self) -> str | None:
+        """The label, no feature; None where there is none."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns that were kept out."""
+
+    @property
+    def encoding(self) -> TableEncoding | None:
+        """How a table became the rows; None for images."""
+
+    def __len__(self) -> int:
+        """How many rows."""
+
+    def config(self, arch: str, latents: int, hidden: tuple[int, ...]) -> Config:
+        """The network that fits."""
+
+    def part(self, index: Tensor, device: torch.device) -> TrainingPart:
+        """Some of the rows, ready for a device."""
+
+    def digest(self) -> str:
+        """A hash over what the rows are, so that a training goes on with the same ones only."""
+
+
+class TrainingPart(Protocol):
+    """The rows that gradients come from, or those held out."""
+
+    def __len__(self) -> int:
+        """How many rows."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """A batch by positions within the part (a tensor on the CPU), float32 on the part's device."""
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """Rows that a device holds whole.
+
+    Attributes:
+        x: shape (rows, ...), float32.
+    """
+
+    x: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Tensor) -> Tensor:
+        """See ``TrainingPart``."""
+        return self.x.index_select(0, index.to(self.x.device))
 
 
 @dataclass(frozen=True)
@@ -43,6 +110,22 @@ class TrainingRows:
     source: str
     target: str | None
     ignored: tuple[str, ...]
+    modality: Modality = "table"
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def config(self, arch: str, latents: int, hidden: tuple[int, ...]) -> TableConfig:
+        """See ``TrainingData``."""
+        return TableConfig(arch, latents, hidden, blocks_of(self.encoding))
+
+    def part(self, index: Tensor, device: torch.device) -> HeldRows:
+        """See ``TrainingData``."""
+        return HeldRows(self.x[index].to(device))
+
+    def digest(self) -> str:
+        """See ``TrainingData``."""
+        return hashlib.sha256(self.x.numpy().tobytes()).hexdigest()
 
 
 def read_training_rows(
