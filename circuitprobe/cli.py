@@ -46,7 +46,7 @@ Rows = Annotated[
     str,
     typer.Argument(
         help="Table (CSV, Parquet), images (.npz, .npy, .pt, a folder of PNG or JPEG), or a benchmark: adult, default_credit, "
-        "german_credit, wine_quality."
+        "german_credit, wine_quality; dsprites."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

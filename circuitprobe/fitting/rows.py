@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from circuitprobe.adapters.benchmarks import Benchmark, named_benchmark
+from circuitprobe.adapters.benchmarks import Benchmark, named_benchmark, named_images
 from circuitprobe.adapters.data import (
     ArrayRows,
     ColumnSchema,
@@ -35,6 +35,7 @@ from circuitprobe.fitting.images import fit_images
 from circuitprobe.fitting.links import choose_links, some_rows
 from circuitprobe.fitting.options import DataOptions, Fitted
 from circuitprobe.interventions.conditions import without_condition
+from circuitprobe.levels.downstream import usable_classes
 from circuitprobe.types import AuditData, Column, ColumnKind, Feature, FeatureKind, LeftOut, Table, TableEncoding
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def fit(
 
     Args:
         vae: the model, inside ``untouched``.
-        source: a table's file, a benchmark's name or a DataFrame; a file of arrays, a folder of pictures, or an array.
+        source: a table's file, a benchmark's name or a DataFrame; a file of arrays, a folder of pictures or a
+            benchmark of images; or an array.
         options: what the caller says about them.
         tick: called now and then with the number of rows read so far.
 
@@ -65,14 +67,27 @@ def fit(
     if isinstance(source, (np.ndarray, Tensor)):
         return _fit_in_memory(vae, source, options)
     if is_array_source(source):
-        stored = read_array_source(
-            str(source), rows=options.rows, seed=options.seed, array=options.array, target=options.target
-        )
+        stored, options = _stored(str(source), options)
         if stored.values.ndim == 2:
             return _fit_stored_rows(vae, stored, options)
         return _with_groups(fit_images(vae, stored, options), options)
     options.refuse_image_options("a table")
     return _fit_table(vae, source, options, tick)
+
+
+def _stored(source: str, options: DataOptions) -> tuple[ArrayRows, DataOptions]:
+    """Rows of a file, a folder or a benchmark of images, and the options with the target that the benchmark has."""
+    known = named_images(source) if options.target is None else None
+    target = options.target if known is None else known.target
+    stored = read_array_source(source, rows=options.rows, seed=options.seed, array=options.array, target=target)
+    if known is None:
+        return stored, options
+    try:
+        usable_classes(known.target, stored.labels or ())
+    except DataError:
+        # nobody asked for it, and so few rows cannot have it
+        return replace(stored, labels=None), options
+    return stored, replace(options, target=target)
 
 
 def _fit_table(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from circuitprobe.interventions.subject import Subject
     from circuitprobe.types import FloatArray
 
-MOST_CLASSES = 20
+# the orientations of dSprites are 40
+MOST_CLASSES = 40
 MOST_PREDICTORS = 2048
 
 

@@ -1,7 +1,8 @@
-"""What a benchmark declares about its table."""
+"""What a benchmark declares about its table or its images."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,52 @@ class Benchmark:
             return tuple(number_label(v) if isinstance(v, float) else str(v) for v in frame_column.tolist())
         below, reached = self.positive_labels
         return tuple(reached if float(value) >= self.positive_from else below for value in frame_column.tolist())
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What an image was made from: one of the things that vary independently.
+
+    Attributes:
+        name: as published.
+        values: in the order of its classes 0, 1, ...
+    """
+
+    name: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageBenchmark:
+    """Images of which each is a combination of factors, every combination once.
+
+    Attributes:
+        name: what a user types for it.
+        title: its published name.
+        side: height and width in pixels.
+        factors: the last one varies fastest from image to image.
+        target: the factor that is predicted from the latents unless another is named.
+        note: how the images come about, for reports.
+        attribution: authors, title, source and licence.
+    """
+
+    name: str
+    title: str
+    side: int
+    factors: tuple[Factor, ...]
+    target: str
+    note: str
+    attribution: str
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return math.prod(len(factor.values) for factor in self.factors)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the factors that vary."""
+        return tuple(factor.name for factor in self.factors if len(factor.values) > 1)
 
 
 def columns_schema(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PICTURES = {b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture"}
 DSPRITES = {"imgs", "latents_values", "latents_classes"}
-FACTORS = ("color", "shape", "scale", "orientation", "posX", "posY")
 FOLDER = "folder"
 SHOWN = 12
 
@@ -56,9 +55,13 @@ class ArrayRows:
 
 
 def is_array_source(source: object) -> bool:
-    """Whether a source is a file of arrays or a folder of pictures, told by what is in it."""
+    """Whether a source is a file of arrays or a folder of pictures, told by what is in it, or a benchmark of images."""
+    from circuitprobe.adapters.benchmarks import named_images
+
     if not isinstance(source, str | Path):
         return False
+    if named_images(source) is not None:
+        return True
     path = Path(source)
     if path.is_dir():
         return bool(picture_files(path))
@@ -96,10 +99,10 @@ def _kind(path: Path) -> str:
 def read_array_source(
     source: str | Path, *, rows: int | None, seed: int, array: str | None = None, target: str | None = None
 ) -> ArrayRows:
-    """The audited rows of a file of arrays or a folder of pictures; nothing but them is read.
+    """The audited rows of a file of arrays, a folder of pictures or a benchmark of images; nothing but them is read or made.
 
     Args:
-        source: .npy, .npz, a file that torch.save wrote, or a folder of PNG and JPEG files. Told by content.
+        source: .npy, .npz, a file that torch.save wrote, or a folder of PNG and JPEG files, told by content; or ``dsprites``.
         rows: how many rows are audited; None for all.
         seed: of their choice, by the rule of ``read_table``.
         array: which array of several.
@@ -110,7 +113,12 @@ def read_array_source(
         DataError: damaged, no array of numbers, several that could be meant, no such array or target.
         UsageError: an array is named where there is no choice of them.
     """
-    path = Path(source)
+    from circuitprobe.adapters.benchmarks import named_images
+    from circuitprobe.adapters.data.rendered import rendered_rows
+
+    path, known = Path(source), named_images(source)
+    if known is not None:
+        return rendered_rows(known, rows, seed, array, target)
     if path.is_dir():
         return _from_folder(path, rows, seed, array, target)
     kind = _kind(path)
@@ -229,16 +237,18 @@ def _list(arrays: Sequence[StoredArray]) -> str:
 def _labels(
     source: str, arrays: Sequence[StoredArray], total: int, index: IntArray, target: str
 ) -> tuple[str | None, ...]:
-    if {array.name for array in arrays} >= DSPRITES and target in FACTORS:
+    from circuitprobe.adapters.benchmarks.dsprites import NAMES
+
+    if {array.name for array in arrays} >= DSPRITES and target in NAMES:
         classes = next(array for array in arrays if array.name == "latents_classes").rows(index)
-        return tuple(number_label(float(value)) for value in classes[:, FACTORS.index(target)])
+        return tuple(number_label(float(value)) for value in classes[:, NAMES.index(target)])
     fitting = {
         array.name: array
         for array in arrays
         if array.dtype is not None and array.dtype.kind in "biufUS" and array.shape in ((total,), (total, 1))
     }
     if target not in fitting:
-        known = [*fitting, *(FACTORS if {array.name for array in arrays} >= DSPRITES else ())]
+        known = [*fitting, *(NAMES if {array.name for array in arrays} >= DSPRITES else ())]
         raise DataError(
             f"{source} has no labels {target!r}.",
             expected=f"one of {listed(known, SHOWN)}" if known else "an array with one label per row beside the images",

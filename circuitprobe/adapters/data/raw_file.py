@@ -72,9 +72,16 @@ def find_file(source: str | Path) -> RawFile:
         The file, not opened yet.
 
     Raises:
-        DataError: nothing of that name (with close names), a directory, a file that cannot be opened.
+        DataError: nothing of that name (with close names), a benchmark of images, a directory, a file that cannot be opened.
     """
-    from circuitprobe.adapters.benchmarks import BENCHMARKS, benchmark, benchmark_file
+    from circuitprobe.adapters.benchmarks import (
+        ALL_BENCHMARKS,
+        BENCHMARKS,
+        IMAGE_BENCHMARKS,
+        benchmark,
+        benchmark_file,
+        not_a_table,
+    )
 
     path, shown = Path(source), str(source)
     if path.is_file():
@@ -84,14 +91,16 @@ def find_file(source: str | Path) -> RawFile:
     if shown in BENCHMARKS:
         resource = benchmark_file(benchmark(shown))
         return RawFile(shown, shown, lambda: cast("BinaryIO", resource.open("rb")))
+    if shown in IMAGE_BENCHMARKS and not path.exists():
+        raise not_a_table(shown)
     if path.is_dir():
         raise DataError(f"{shown!r} is a directory.", expected="one CSV or Parquet file", fix=_files_inside(path))
     if "://" in shown:
         raise DataError(f"{shown!r} is an address.", expected="a file on this machine", fix="download it first")
     raise DataError(
         f"There is no file {shown!r}.",
-        expected=f"a CSV or Parquet file, or a benchmark: {', '.join(BENCHMARKS)}",
-        fix=_nearby(path, BENCHMARKS) or "check the path",
+        expected=f"a CSV or Parquet file, or a benchmark: {', '.join(BENCHMARKS)}; {', '.join(IMAGE_BENCHMARKS)} for images",
+        fix=_nearby(path, ALL_BENCHMARKS) or "check the path",
     )
 
 
