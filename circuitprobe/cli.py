@@ -148,32 +148,63 @@ def audit(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="Where the checkpoint goes.")],
-    arch: Annotated[str, typer.Option(help="vae or beta-vae.")] = "vae",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the table.", min=1)] = None,
+    arch: Annotated[str, typer.Option(help="vae, beta-vae, factor-vae, beta-tcvae or dip-vae-ii.")] = "vae",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the rows; default: 30 and 2,000 steps at least, or 10,000 steps of images.", min=1
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Batches instead of epochs.", min=1)] = None,
-    beta: Annotated[float | None, typer.Option(help="Weight of the KL term; beta-vae only, default 2.")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the KL term of beta-vae, of the total correlation of beta-tcvae.")
+    ] = None,
+    gamma: Annotated[float | None, typer.Option(help="Weight of the total correlation of factor-vae.")] = None,
+    lambda_od: Annotated[float | None, typer.Option("--lambda", help="Weight of the moments of dip-vae-ii.")] = None,
     latents: Annotated[int, typer.Option(help="Number of latents.", min=1)] = 10,
+    batch: Annotated[
+        int | None, typer.Option(help="Rows per batch; default: 256 of a table, 64 images.", min=1)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate; default: 0.001 for tables, 0.0005 for images.")
+    ] = None,
+    patience: Annotated[
+        int,
+        typer.Option(
+            help="Stop after so many fortieths of the steps without a better validation loss; 0: never.", min=0
+        ),
+    ] = 10,
     seed: Seed = 0,
     target: Target = None,
     schema: SchemaFile = None,
     rows: Annotated[int | None, typer.Option(help="Train on a sample of this many rows; default: all.", min=50)] = None,
     device: Device = "cpu",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what the same command left when it was interrupted.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a reference VAE on a table.
+    """Train a reference VAE on a table or on images. Ctrl-C keeps the best weights so far; --resume goes on.
 
     Example: circuitprobe train adult --arch beta-vae --epochs 5 --out model.pt
     """
     from circuitprobe.adapters.data import TableSchema
+    from circuitprobe.reference_models import TrainingInterrupted
     from circuitprobe.reference_models import train as run
     from circuitprobe.reference_models.summary import training_summary
     from circuitprobe.report.progress import training_display
 
-    with training_display(quiet=quiet) as progress:
-        trained = run(
-            data, arch=arch, epochs=epochs, steps=steps, beta=beta, latents=latents, seed=seed, target=target,
-            schema=None if schema is None else TableSchema.load(schema), rows=rows, device=device, out=out, progress=progress,
-        )  # fmt: skip
+    try:
+        with training_display(quiet=quiet) as progress:
+            trained = run(
+                data, arch=arch, epochs=epochs, steps=steps, beta=beta, gamma=gamma, lambda_od=lambda_od, latents=latents,
+                batch=batch, lr=lr, patience=patience, seed=seed, target=target,
+                schema=None if schema is None else TableSchema.load(schema),
+                rows=rows, device=device, out=out, resume=resume, progress=progress,
+            )  # fmt: skip
+    except TrainingInterrupted as kept:
+        typer.echo(f"circuitprobe: {kept}", err=True)
+        raise
     if not quiet:
         typer.echo(training_summary(trained, data, str(out)))
 

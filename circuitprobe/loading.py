@@ -80,5 +80,4 @@ def _reference_model(payload: Mapping[str, Any], source: str) -> ProbedVAE:
         target=target,
         ignored=ignored,
         output="probabilities",
-        input_width=encoding.width,
     )

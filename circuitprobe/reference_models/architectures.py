@@ -191,7 +191,7 @@ def transposed_by_columns(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
         The layer's output, up to rounding.
     """
     kernel, stride, padding = layer.kernel_size[0], layer.stride[0], cast("int", layer.padding[0])
-    sides = [(side - 1) * stride - 2 * padding + kernel for side in x.shape[2:]]
+    sides = tuple((side - 1) * stride - 2 * padding + kernel for side in x.shape[2:])
     columns = torch.matmul(layer.weight.flatten(1).t(), x.flatten(2))
     folded = nn.functional.fold(columns, sides, kernel, padding=padding, stride=stride)
     return folded if layer.bias is None else folded + layer.bias.view(1, -1, 1, 1)

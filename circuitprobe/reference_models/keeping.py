@@ -75,12 +75,11 @@ class Keeper:
     def interrupted(self) -> TrainingInterrupted:
         """Keep the best so far at the path; what to tell the user."""
         if self.path is None or self.latest is None:
-            return TrainingInterrupted("interrupted before the first round of training ended; nothing was written")
+            return TrainingInterrupted("the first round of training had not ended: nothing was written")
         self._write(self.path)
         self.discard()
         return TrainingInterrupted(
-            f"interrupted: {self.path} holds the best weights so far (step {self.latest.best_step:,}); "
-            "the same command with --resume goes on"
+            f"{self.path} holds the best weights so far (step {self.latest.best_step:,}); the same command with --resume goes on"
         )
 
     def finished(self, trained: TrainedModel) -> None:

@@ -5,23 +5,42 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from circuitprobe.reference_models.config import ImageConfig
+
 if TYPE_CHECKING:
-    from circuitprobe.reference_models.training import TrainedModel
+    from circuitprobe.reference_models.config import Config
+    from circuitprobe.reference_models.trained import TrainedModel
 
 
 def training_summary(trained: TrainedModel, data: str, out: str) -> str:
     """Three lines: what was trained, how well it ended, what to type next."""
-    first, last = trained.log[0], trained.log[-1]
-    config = trained.model.config
-    target = f" --target {shlex.quote(trained.target)}" if trained.target else ""
-    left = [name for name in (*trained.ignored, trained.target) if name]
+    origin, config = trained.origin, trained.model.config
+    target = f" --target {shlex.quote(origin.target)}" if origin.target else ""
+    left = dict.fromkeys(name for name in (*origin.ignored, origin.target) if name and origin.encoding is not None)
+    what = f"{len(origin.encoding.columns)} columns" if origin.encoding else _size(config)
     return "\n".join(
         (
-            f"{out}: {config.name} of {config.latents} latents, trained on {trained.rows:,} rows of {trained.source}, "
-            f"{len(trained.encoding.columns)} columns"
-            + (f", without {', '.join(dict.fromkeys(left))}" if left else ""),
-            f"validation loss {first.validation:.2f} after epoch {first.epoch}, {last.validation:.2f} after epoch "
-            f"{last.epoch} (negative ELBO, nats per row; {trained.validation_rows:,} rows held out)",
+            f"{out}: {config.name} of {config.latents} latents, trained on {origin.rows:,} rows of {origin.source}, "
+            f"{what}" + (f", without {', '.join(left)}" if left else ""),
+            _course(trained),
             f"next: circuitprobe audit {shlex.quote(out)} {shlex.quote(data)}{target}",
         )
     )
+
+
+def _course(trained: TrainedModel) -> str:
+    by_step = {entry.step: entry for entry in trained.log}
+    first, best = trained.log[0], by_step[trained.best_step]
+    early = f"; stopped early at step {trained.log[-1].step:,}" if trained.ended == "early" else ""
+    measure = "objective" if trained.model.config.name != "vae" else "negative ELBO"
+    return (
+        f"validation loss {first.validation:.2f} after step {first.step:,}, {best.validation:.2f} after step {best.step:,}, whose "
+        f"weights were kept ({measure}, nats per row; {trained.origin.validation_rows:,} rows held out{early})"
+    )
+
+
+def _size(config: Config) -> str:
+    if not isinstance(config, ImageConfig):
+        return ""
+    channels, height, width = config.shape
+    return f"{height} x {width} pixels" + (f" of {channels} channels" if channels > 1 else "")

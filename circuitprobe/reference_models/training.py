@@ -13,7 +13,7 @@ from circuitprobe.adapters.data import TableSchema
 from circuitprobe.adapters.models import resolve_device
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.reference_models.architectures import build
-from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, partial_path, resumable
+from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, resumable
 from circuitprobe.reference_models.objectives import Modality, objective_for
 from circuitprobe.reference_models.trained import Origin, Plan, TrainedModel
 from circuitprobe.reference_models.training_images import is_image_source, read_training_images, refuse_table_options
@@ -130,9 +130,13 @@ def train(
     data = _read(source, modality, target, schema, hidden, rows, seed)
     rates = RATES[modality]
     batch = batch or rates.batch
-    loop = LoopSettings(steps or _default_steps(len(data), modality, batch, epochs), batch, lr or rates.lr, seed, patience)
+    loop = LoopSettings(
+        steps or _default_steps(len(data), modality, batch, epochs), batch, lr or rates.lr, seed, patience
+    )
     plan = Plan(objective, loop)
-    return train_rows(data, arch, latents, hidden or HIDDEN, plan, place, Path(out) if out else None, progress, resume=resume)
+    return train_rows(
+        data, arch, latents, hidden or HIDDEN, plan, place, Path(out) if out else None, progress, resume=resume
+    )
 
 
 def _read(
@@ -182,9 +186,7 @@ def train_rows(
     """
     config = data.config(arch, latents, hidden)
     train_index, validation_index = split_rows(len(data), plan.loop.seed, data.modality)
-    origin = Origin(
-        data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index)
-    )
+    origin = Origin(data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index))
     identity = Identity(config, plan, origin, data.digest())
     left = resumable(out, identity) if resume and out is not None else None
     if isinstance(left, TrainedModel):

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitprobe.adapters.benchmarks import IMAGE_BENCHMARKS
-from circuitprobe.adapters.benchmarks import dsprites
+from circuitprobe.adapters.benchmarks import IMAGE_BENCHMARKS, dsprites
 from circuitprobe.adapters.data import image_layouts, intensities, is_array_source, read_array_source
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.reference_models.config import SIDE_STEP, ImageConfig
-from circuitprobe.reference_models.training_rows import MIN_ROWS, HeldRows, TrainingPart
+from circuitprobe.reference_models.training_rows import MIN_ROWS, HeldRows
 
 if TYPE_CHECKING:
     from circuitprobe.reference_models.objectives import Modality
@@ -148,7 +147,9 @@ def read_training_images(
     values, _ = intensities(drawn)
     images = image_layouts(values, channels_last=drawn.channels_last)[0]
     _check(images.shape, len(values), drawn.source, drawn.total)
-    return TrainingImages(torch.from_numpy(np.ascontiguousarray(images.values, dtype=np.float32)), drawn.source, drawn.total)
+    return TrainingImages(
+        torch.from_numpy(np.ascontiguousarray(images.values, dtype=np.float32)), drawn.source, drawn.total
+    )
 
 
 def _check(shape: tuple[int, int, int], rows: int, source: str, total: int) -> None:

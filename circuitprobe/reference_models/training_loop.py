@@ -225,7 +225,9 @@ class Trainer:
         check_finite(held_out.total, "validation loss", self.step)
         elbo = held_out.reconstruction + held_out.kl
         self.log.append(
-            LogEntry(self.step, self.step / self.per_epoch, **asdict(means), validation=held_out.total, validation_elbo=elbo)
+            LogEntry(
+                self.step, self.step / self.per_epoch, **asdict(means), validation=held_out.total, validation_elbo=elbo
+            )
         )
         self._keep_best()
 

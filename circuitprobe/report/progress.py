@@ -66,6 +66,14 @@ class Losses(Protocol):
     def kl(self) -> float:
         """KL( q(z|x) || N(0, I) )."""
 
+    @property
+    def regulariser(self) -> float:
+        """The objective's own term, before its weight."""
+
+    @property
+    def total(self) -> float:
+        """The objective."""
+
 
 class TrainingBar:
     """A bar of training steps with the latest losses."""
@@ -74,13 +82,15 @@ class TrainingBar:
         self._bars = bars
         self._task = bars.add_task("training", total=None, losses="")
 
-    def start(self, total_steps: int) -> None:
-        """The number of steps is known."""
-        self._bars.update(self._task, total=total_steps)
+    def start(self, total_steps: int, done: int = 0) -> None:
+        """The number of steps is known, and how many an earlier run has done."""
+        self._bars.update(self._task, total=total_steps, completed=done)
 
     def advance(self, steps: int, losses: Losses) -> None:
         """``steps`` more steps are done, with the means of their losses."""
-        shown = f"reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
+        shown = f"loss {losses.total:.2f}  reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
+        if losses.regulariser:
+            shown += f"  regulariser {losses.regulariser:.3f}"
         self._bars.update(self._task, advance=steps, losses=shown)
 
     def close(self) -> None:

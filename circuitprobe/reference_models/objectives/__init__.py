@@ -67,7 +67,9 @@ def objective_for(
         close = get_close_matches(arch.lower().replace("_", "-"), ARCHITECTURES, n=1, cutoff=0.5)
         fix = f"did you mean `--arch {close[0]}`?" if close else "choose one of them with `--arch`"
         raise UsageError(f"unknown architecture {arch!r}", expected=f"one of {', '.join(ARCHITECTURES)}", fix=fix)
-    given = {name: value for name, value in (("beta", beta), ("gamma", gamma), ("lambda", lambda_od)) if value is not None}
+    given = {
+        name: value for name, value in (("beta", beta), ("gamma", gamma), ("lambda", lambda_od)) if value is not None
+    }
     own = _WITH_STRENGTH[arch][0] if arch in _WITH_STRENGTH else None
     for name, value in given.items():
         if name != own:

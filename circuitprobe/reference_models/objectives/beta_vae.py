@@ -11,5 +11,5 @@ each of the four benchmark tables."""
 
 
 def beta_vae(beta: float) -> Objective:
-    """reconstruction + beta KL; sums over latents, so that beta needs no scaling by their number."""
+    """Reconstruction + beta KL; sums over latents, so that beta needs no scaling by their number."""
     return Objective("beta-vae", kl_weight=beta, strength=("beta", beta))

@@ -79,7 +79,7 @@ def discriminator(latents: int, hidden: Sequence[int], seed: int) -> nn.Sequenti
 def estimated_total_correlation(network: nn.Module, z: Tensor) -> Tensor:
     """Mean over rows of D_0(z) - D_1(z), a scalar in nats; gradients reach z and not the discriminator's weights."""
     frozen = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    logits = torch.func.functional_call(network, frozen, (z,))
+    logits: Tensor = torch.func.functional_call(network, frozen, (z,))
     return (logits[:, FROM_AGGREGATE] - logits[:, PERMUTED]).mean()
 
 

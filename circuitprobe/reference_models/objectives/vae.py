@@ -6,5 +6,5 @@ from circuitprobe.reference_models.objectives.objective import Objective
 
 
 def vae() -> Objective:
-    """reconstruction + KL."""
+    """Reconstruction + KL."""
     return Objective("vae", strength=("beta", 1.0))
