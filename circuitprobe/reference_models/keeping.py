@@ -26,6 +26,14 @@ WRITE_EVERY = 15.0
 """Seconds between two writes of a running training: what a crash costs at most, beside the round it happens in."""
 
 
+_OTHER_ROWS = ("other rows or another table", "these rows")
+_DIFFERENCES = {
+    "digest": _OTHER_ROWS,
+    "rows": _OTHER_ROWS,
+    "network": ("a network of other layers or columns", "the layers and columns of this one"),
+}
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C while training; the message says what is kept and how to go on."""
 
@@ -137,7 +145,10 @@ def resumable(path: Path, identity: Identity) -> Snapshot | TrainedModel | None:
     if not isinstance(payload, dict) or payload.get("format") != FORMAT or payload.get("version") != VERSION:
         raise _unreadable(found)
     resume, training = payload.get("resume"), payload["training"]
-    told = (resume or {}).get("identity") or {**payload["training"], "network": payload["architecture"]}
+    network = payload["architecture"]
+    told = (resume or {}).get("identity") or {
+        "arch": network.get("name"), **training, "latents": network.get("latents"), "network": network,
+    }  # fmt: skip
     _check_same(found, told, identity)
     log = tuple(_entry(entry) for entry in training["log"])
     if resume is None:
@@ -154,17 +165,12 @@ def _check_same(found: Path, told: Mapping[str, Any], identity: Identity) -> Non
     asked = identity.to_dict()
     for name, value in asked.items():
         if name in told and told[name] != value:
-            what = "other rows or another table" if name in ("digest", "rows") else f"{name} {_short(told[name])}"
-            want = "these rows" if name in ("digest", "rows") else f"{name} {_short(value)}"
+            what, want = _DIFFERENCES.get(name, (f"{name} {told[name]}", f"{name} {value}"))
             raise UsageError(
                 f"{found.name} is of a training with {what}",
                 expected=f"{want}, as this command says: only the same training can be resumed",
                 fix="the options of the first run, or another --out",
             )
-
-
-def _short(value: object) -> str:
-    return str(value)[:60]
 
 
 def _unreadable(found: Path) -> ModelError:

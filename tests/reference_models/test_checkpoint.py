@@ -14,21 +14,21 @@ import pytest
 import torch
 
 from circuitprobe.errors import ModelError, UsageError
-from circuitprobe.reference_models.architectures import ArchitectureConfig, blocks_of
 from circuitprobe.reference_models.checkpoint import rebuild, save_checkpoint, to_payload
 from circuitprobe.reference_models.objectives import objective_for
-from circuitprobe.reference_models.training import TrainedModel, train_rows
+from circuitprobe.reference_models.trained import Plan, TrainedModel
+from circuitprobe.reference_models.training import train_rows
 from circuitprobe.reference_models.training_loop import LoopSettings
 from circuitprobe.report import files
 from reference_models.mixed_table import MIXED, mixed_rows
-
-CONFIG = ArchitectureConfig("vae", 3, (16, 12), blocks_of(MIXED))
 
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
     data = dataclasses.replace(mixed_rows(), target="label", ignored=("label2", "id"))
-    return train_rows(data, CONFIG, objective_for("vae"), LoopSettings(20, 64, 1e-3, 0), torch.device("cpu"))
+    return train_rows(
+        data, "vae", 3, (16, 12), Plan(objective_for("vae"), LoopSettings(20, 64, 1e-3, 0)), torch.device("cpu")
+    )
 
 
 def test_round_trip_is_exact(trained: TrainedModel, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def _with(value: object, *path: str) -> Callable[[dict[str, Any]], None]:
         (_with("other", "format"), "'other'"),
         (_without("version"), "version is None"),
         (_with("1", "version"), "version is '1'"),
-        (_with(2, "version"), "version 2; this circuitprobe reads up to version 1"),
+        (_with(3, "version"), "version 3; this circuitprobe reads up to version 2"),
         (_without("architecture"), "architecture is nothing"),
         (_with(0, "architecture", "latents"), "architecture.latents"),
         (_without("data"), "entry data is missing"),
@@ -176,4 +176,4 @@ def test_an_older_file_is_replaced_through_its_link(trained: TrainedModel, tmp_p
     (tmp_path / "link.pt").symlink_to(tmp_path / "real.pt")
     save_checkpoint(tmp_path / "link.pt", trained)
     assert (tmp_path / "link.pt").is_symlink()
-    assert torch.load(io.BytesIO((tmp_path / "real.pt").read_bytes()), weights_only=True)["version"] == 1
+    assert torch.load(io.BytesIO((tmp_path / "real.pt").read_bytes()), weights_only=True)["version"] == 2

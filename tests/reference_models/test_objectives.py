@@ -9,17 +9,10 @@ import torch
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from circuitprobe.errors import UsageError
-from circuitprobe.reference_models.architectures import ArchitectureConfig, TableVAE, blocks_of, build
-from circuitprobe.reference_models.objectives import (
-    Terms,
-    bernoulli_nll,
-    categorical_nll,
-    elbo_terms,
-    gaussian_nll,
-    kl_to_prior,
-    objective_for,
-    reconstruction_nll,
-)
+from circuitprobe.reference_models.architectures import TableVAE, build
+from circuitprobe.reference_models.config import TableConfig, blocks_of
+from circuitprobe.reference_models.likelihoods import bernoulli_nll, categorical_nll, gaussian_nll, kl_to_prior
+from circuitprobe.reference_models.objectives import ARCHITECTURES, Terms, draw_codes, elbo_terms, objective_for
 from reference_models.mixed_table import MIXED, mixed_rows
 
 
@@ -28,7 +21,9 @@ def draws(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def double_model() -> TableVAE:
-    return build(ArchitectureConfig("vae", 3, (16,), blocks_of(MIXED))).double()
+    model = build(TableConfig("vae", 3, (16,), blocks_of(MIXED)))
+    assert isinstance(model, TableVAE)
+    return model.double()
 
 
 def test_gaussian_nll_is_that_of_torch() -> None:
@@ -71,7 +66,7 @@ def test_kl_is_that_of_torch() -> None:
 
 def test_elbo_sums_over_columns_and_averages_over_rows() -> None:
     model, x, noise = double_model(), mixed_rows(11).x.double(), draws(11, 3)
-    terms = elbo_terms(model, x, noise)
+    terms = elbo_terms(model, x, draw_codes(model, x, noise))
     mean, log_var = model.encode(x)
     logits = model.decode_logits(mean + noise * (log_var / 2).exp())
     numeric = Normal(logits[:, [0, 5]], (model.numeric_log_var / 2).exp()).log_prob(x[:, [0, 5]]).sum()
@@ -88,7 +83,7 @@ def test_gradient_moves_a_prediction_towards_its_row() -> None:
     model = double_model()
     x = torch.tensor([[2.0, 0.0, 1.0, 0.0, 1.0, -3.0, 1.0, 0.0]], dtype=torch.float64)
     logits = torch.zeros(1, 8, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(reconstruction_nll(model, x, logits).sum(), logits)
+    (gradient,) = torch.autograd.grad(model.reconstruction_nll(x, logits).sum(), logits)
     variance = math.exp(-1.0)
     expected = [-2.0 / variance, 1 / 3, 1 / 3 - 1, 1 / 3, -0.5, 3.0 / variance, -0.5, 0.5]
     assert gradient[0].tolist() == pytest.approx(expected, abs=1e-6)
@@ -111,25 +106,58 @@ def test_learned_variance_moves_to_the_squared_error() -> None:
 
 
 def test_beta_weighs_the_kl_term() -> None:
-    terms = Terms(torch.tensor(10.0), torch.tensor(3.0))
-    assert objective_for("vae").total(terms).item() == 13.0
-    assert objective_for("beta-vae", 5.0).total(terms).item() == 25.0
-    assert objective_for("beta-vae", 5.0).total(terms, warm=0.5).item() == 17.5
-    assert objective_for("beta-vae").beta == 2.0
+    terms, none = Terms(torch.tensor(10.0), torch.tensor(3.0)), torch.tensor(0.0)
+    assert objective_for("vae").total(terms, none).item() == 13.0
+    five = objective_for("beta-vae", beta=5.0)
+    assert five.total(terms, none).item() == 25.0
+    assert five.total(terms, none, warm=0.5).item() == 17.5
+    assert five.value(10.0, 3.0, 0.0) == 25.0
 
 
 @pytest.mark.parametrize(
-    ("arch", "beta", "seen", "fix"),
+    ("arch", "given", "expected"),
     [
-        ("beta_vea", None, "beta_vea", "beta-vae"),
-        ("transformer", None, "transformer", "choose"),
-        ("vae", 2.0, "beta 2", "--arch beta-vae --beta 2"),
-        ("beta-vae", -1.0, "beta is -1", "--beta 2"),
-        ("beta-vae", math.nan, "beta is nan", "--beta 2"),
+        ("factor-vae", {"gamma": 4.0}, 10 + 3 + 4 * 0.5),
+        ("beta-tcvae", {"beta": 4.0}, 10 + 3 + (4 - 1) * 0.5),
+        ("beta-tcvae", {"beta": 1.0}, 10 + 3),
+        ("dip-vae-ii", {"lambda_od": 4.0}, 10 + 3 + 4 * 0.5),
     ],
 )
-def test_senseless_objectives_are_refused(arch: str, beta: float | None, seen: str, fix: str) -> None:
+def test_weights_of_the_regularisers(arch: str, given: dict[str, float], expected: float) -> None:
+    terms, regulariser = Terms(torch.tensor(10.0), torch.tensor(3.0)), torch.tensor(0.5)
+    objective = objective_for(arch, **given)
+    assert objective.total(terms, regulariser).item() == pytest.approx(expected)
+    assert objective.total(terms, regulariser, warm=0.25).item() == pytest.approx(10 + (expected - 10) / 4)
+    assert objective.value(10.0, 3.0, 0.5) == pytest.approx(expected)
+
+
+def test_defaults_of_images_are_the_literatures() -> None:
+    told = {arch: objective_for(arch, "image").strength for arch in ARCHITECTURES}
+    assert told == {
+        "vae": ("beta", 1.0),
+        "beta-vae": ("beta", 4.0),
+        "factor-vae": ("gamma", 35.0),
+        "beta-tcvae": ("beta", 6.0),
+        "dip-vae-ii": ("lambda", 5.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arch", "given", "seen", "fix"),
+    [
+        ("beta_vea", {}, "beta_vea", "beta-vae"),
+        ("transformer", {}, "transformer", "choose"),
+        ("vae", {"beta": 2.0}, "beta 2", "--arch beta-vae --beta 2"),
+        ("beta-vae", {"beta": -1.0}, "beta is -1", "--beta 2"),
+        ("beta-vae", {"beta": math.nan}, "beta is nan", "--beta 2"),
+        ("factor-vae", {"beta": 2.0}, "beta 2", "--arch beta-tcvae --beta 2"),
+        ("beta-vae", {"gamma": 2.0}, "gamma 2", "--arch factor-vae --gamma 2"),
+        ("dip-vae-ii", {"gamma": 2.0}, "gamma 2", "--arch factor-vae"),
+        ("dip-vae-ii", {"lambda_od": 0.0}, "lambda is 0", "--lambda 5"),
+    ],
+)
+def test_senseless_objectives_are_refused(arch: str, given: dict[str, float], seen: str, fix: str) -> None:
     with pytest.raises(UsageError) as caught:
-        objective_for(arch, beta)
+        objective_for(arch, **given)
     assert seen in caught.value.seen
     assert fix in caught.value.fix

@@ -73,9 +73,10 @@ def total_correlation(codes: Codes, rows: int) -> Tensor:
     """
     batch = len(codes.z)
     log_weights = stratified_log_weights(batch, rows).to(codes.z)
-    # axes: z of row i, posterior of row j, latent
-    squared = (codes.z[:, None] - codes.mean[None]).square() * (-codes.log_var).exp()[None]
-    log_density = -0.5 * (squared + codes.log_var[None] + math.log(2 * math.pi))
-    joint = (log_weights + log_density.sum(2)).logsumexp(1)
-    marginals = (log_weights[:, :, None] + log_density).logsumexp(1)
-    return (joint - marginals.sum(1)).mean()
+    # axes: latent, z of row i, posterior of row j; sums then run along memory
+    z, mean, log_var = (part.t().contiguous() for part in (codes.z, codes.mean, codes.log_var))
+    squared = ((z[:, :, None] - mean[:, None]) * (-0.5 * log_var).exp()[:, None]).square()
+    log_density = -0.5 * squared - 0.5 * (log_var + math.log(2 * math.pi))[:, None]
+    joint = (log_weights + log_density.sum(0)).logsumexp(1)
+    marginals = (log_weights + log_density).logsumexp(2)
+    return (joint - marginals.sum(0)).mean()
