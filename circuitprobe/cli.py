@@ -55,7 +55,7 @@ Rows = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
-Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
+Target = Annotated[str | None, typer.Option(help="Label column, never a feature; for dsprites a factor.")]
 Condition = Annotated[
     str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")
 ]

@@ -12,6 +12,7 @@ from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, IMAGE_BENCHMARKS, b
 from circuitprobe.adapters.data.near_names import did_you_mean, shell_word
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.report.files import check_writable, write_atomically
+from circuitprobe.types import ColumnKind
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.benchmarks import Benchmark
@@ -111,11 +112,13 @@ def _how_to_audit(declared: Benchmark, path: Path) -> str:
     words += [f"--ignore {name}" for name in (*declared.ignore, *declared.outcomes) if name != declared.target]
     kinds = {column.name: column.kind for column in declared.schema.columns if column.kind is not None}
     read = {column.name: column.kind for column in read_table(path, rows=2).columns}
-    others = [name for name, kind in kinds.items() if read[name] is not kind]
+    others = [name for name, kind in kinds.items() if read[name] not in (kind, ColumnKind.CONSTANT)]
     if not others:
         return " ".join(words)
     tables = "\n".join(f'  [columns.{name}]\n  kind = "{kinds[name].value}"' for name in others)
-    return f"{' '.join(words)} --schema schema.toml\nwith this in schema.toml, as codes look like numbers:\n{tables}"
+    return (
+        f"{' '.join(words)} --schema schema.toml\nwith this in schema.toml, which the cells alone do not say:\n{tables}"
+    )
 
 
 def _images(name: str, path: Path, suffix: str, rows: int | None, seed: int, progress: Progress | None) -> Exported:

@@ -28,6 +28,8 @@ from circuitprobe.adapters.benchmarks import (
     dsprites_files,
 )  # fmt: skip
 from circuitprobe.adapters.data import TableSchema, apply_encoding, fit_encoding, read_array_source, read_table
+from circuitprobe.errors import UsageError
+from circuitprobe.exporting import export
 
 ROOT = Path(__file__).parents[2]
 
@@ -266,3 +268,12 @@ def test_help_needs_no_heavy_import() -> None:
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert "export" in done.stdout
+
+
+def test_in_python_without_progress(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rows is 1"):
+        export("adult", tmp_path / "a.csv", rows=1)
+    written = export("dsprites", tmp_path / "d.NPZ", rows=5)
+    assert (written.rows, written.total, written.path) == (5, 737_280, tmp_path / "d.NPZ")
+    assert read_array_source(written.path, rows=None, seed=0, target="posX").total == 5
+    assert str(written).startswith(f"Wrote {tmp_path / 'd.NPZ'}: 5 of 737,280 images")
