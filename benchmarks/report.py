@@ -30,8 +30,14 @@ def line(row: Row) -> str:
     )
 
 
-def render(rows: Sequence[Row], missing: Sequence[str], versions: Mapping[str, str], clock: str = "time") -> str:
-    """RESULTS.md."""
+def render(
+    rows: Sequence[Row],
+    missing: Sequence[str],
+    versions: Mapping[str, str],
+    clock: str = "time",
+    sections: Sequence[str] = (),
+) -> str:
+    """RESULTS.md; further sections go before the notes."""
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     parts = [
         "# Benchmarks",
@@ -43,6 +49,7 @@ def render(rows: Sequence[Row], missing: Sequence[str], versions: Mapping[str, s
         _table(rows),
         "## Against the targets",
         _targets(rows),
+        *sections,
         "## What is timed",
         NOTES,
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import example, tasks
+from benchmarks import example, rendering, tasks
 from benchmarks.plain_hooks import PlainHooks
 from benchmarks.plans import GROUPS, MEDIATION, PATH, SWEEP, UNIT, Plan, clocked
 from benchmarks.report import line, render
@@ -51,11 +51,14 @@ def main() -> None:
         timed = {name: clocked(run) for name, run in example.contenders().items()}
         rows.append(time_row("example, 2,048 rows", SWEEP, timed, rounds, budget))
         print(line(rows[-1]), flush=True)
+    clock, rendered = "processor time" if asked.cpu_time else "time", None
+    if asked.only in f"{rendering.TITLE}, {rendering.TASK}":
+        rendered = rendering.timed_row(time_row, rounds, budget, 64 if asked.quick else rendering.IMAGES)
+        print(rendering.line(rendered), flush=True)
     print(f"{time.perf_counter() - started:.0f} s")
     if not asked.quick and not asked.only:
-        RESULTS.write_text(
-            render(rows, missing, versions(), "processor time" if asked.cpu_time else "time"), encoding="utf-8"
-        )
+        sections = () if rendered is None else (rendering.section(rendered, clock),)
+        RESULTS.write_text(render(rows, missing, versions(), clock, sections), encoding="utf-8")
 
 
 def available() -> tuple[tuple[Contender, ...], tuple[str, ...]]:

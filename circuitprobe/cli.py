@@ -19,6 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+benchmarks = typer.Typer(help="The benchmarks: what there is, and as files.", no_args_is_help=True)
+app.add_typer(benchmarks, name="data")
+
 Data = Annotated[
     str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
 ]
@@ -52,7 +55,7 @@ Rows = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
-Target = Annotated[str | None, typer.Option(help="Label column; never a feature.")]
+Target = Annotated[str | None, typer.Option(help="Label column, never a feature; for dsprites a factor.")]
 Condition = Annotated[
     str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")
 ]
@@ -270,3 +273,40 @@ def inspect(
             array=array, grid=grid, pixels=pixels, rows=rows, progress=progress,
         )  # fmt: skip
     show(found)
+
+
+@benchmarks.command("list")
+def list_benchmarks() -> None:
+    """List the benchmarks: rows, features, targets, feature groups and sources."""
+    from circuitprobe.adapters.benchmarks.overview import overviews
+    from circuitprobe.report.benchmark_list import BenchmarkList
+    from circuitprobe.report.terminal import show
+
+    show(BenchmarkList(overviews()))
+
+
+@benchmarks.command("export")
+def export_benchmark(
+    name: Annotated[
+        str, typer.Argument(help="adult, default_credit, german_credit, wine_quality or dsprites.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="File to write: .csv or .parquet; for dsprites .npz, or .csv of its factors.")
+    ],
+    rows: Annotated[
+        int | None, typer.Option(help="How many rows, drawn as an audit draws them; default: all.", min=2)
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a benchmark to a file, with every column of the published one; an existing file is replaced.
+
+    Example: circuitprobe data export adult adult.csv
+    """
+    from circuitprobe.exporting import export
+    from circuitprobe.report.progress import progress_display
+
+    with progress_display(quiet=quiet) as progress:
+        written = export(name, out, rows=rows, seed=seed, progress=progress)
+    if not quiet:
+        typer.echo(str(written))

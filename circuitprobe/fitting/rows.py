@@ -26,6 +26,7 @@ from circuitprobe.adapters.data import (
 from circuitprobe.adapters.data.column_names import names_an_index
 from circuitprobe.adapters.data.near_names import close_names, shell_word
 from circuitprobe.adapters.data.number_text import number_label
+from circuitprobe.adapters.data.raw_file import find_file
 from circuitprobe.adapters.models import ProbedVAE, input_width, require_width
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.fitting.candidates import Candidate, choose
@@ -71,6 +72,9 @@ def fit(
         if stored.values.ndim == 2:
             return _fit_stored_rows(vae, stored, options)
         return _with_groups(fit_images(vae, stored, options), options)
+    if isinstance(source, str | Path):
+        # a mistyped name may be meant for images
+        find_file(source)
     options.refuse_image_options("a table")
     return _fit_table(vae, source, options, tick)
 

@@ -12,10 +12,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import engine, limit, plans, tasks
+from benchmarks import engine, limit, plans, rendering, tasks
 from benchmarks.plain_hooks import PlainHooks
 from benchmarks.tasks import Case, Contender
-from benchmarks.timing import DifferentEffectsError, compare, interleave, ratios
+from benchmarks.timing import DifferentEffectsError, Row, Spread, compare, interleave, ratios
 
 SENDERS = (0, 4)
 
@@ -143,3 +143,20 @@ def test_the_limit_runs_every_downstream_row_once(small: Case) -> None:
     finally:
         handle.remove()
     assert seen == 9 * 2 * (12 + 5)
+
+
+def test_rendering_is_compared_pixel_by_pixel() -> None:
+    """Both ways give the same images, of every shape, and the line says how fast."""
+    timed = rendering.contenders(96, 2)
+    found = {name: run()[1] for name, run in timed.items()}
+    assert found["full canvas"] is not None
+    assert found["full canvas"]["images"].shape == (48, 64, 64)
+    assert compare("dSprites", "rendering", found) == {"circuitprobe": 0.0, "full canvas": 0.0}
+    row = Row(
+        "dSprites", "rendering", 600, 1 / 16, Spread(0.5, 0.4, 1.0), {"full canvas": Spread(9, 8, 10)}, {"a": 0.0}, 3
+    )
+    assert rendering.per_minute(row) == Spread(72_000, 36_000, 90_000)
+    assert (
+        "| 600 | 0.5 s | 9.00 [8.00, 10.00] | 72,000 [36,000, 90,000] | 1,000,000 | no | 0 | 3 |"
+        in rendering.section(row)
+    )

@@ -41,7 +41,7 @@ DSPRITES = ImageBenchmark(
     side=SIDE,
     factors=FACTORS,
     target="shape",
-    note="rendered from the factors of dSprites; agrees with the published images up to a few pixels on the border of a shape",
+    note="rendered from the factors of dSprites; they agree with the published images up to a few border pixels",
     attribution="L. Matthey, I. Higgins, D. Hassabis, A. Lerchner (2017), dSprites: Disentanglement testing Sprites dataset, "
     "github.com/google-deepmind/dsprites-dataset; rendered, nothing of the archive is part of this package",
 )
