@@ -75,8 +75,8 @@ def main() -> None:
     lines = [
         "# The reference models on the benchmark tables",
         "",
-        "`python -m benchmarks.reference_models`, default budget, seed 0. Share: reconstruction MSE over that of predicting each column's",
-        "mean or frequencies (1 = nothing learned). Steps: done (whose weights were kept).",
+        "`python -m benchmarks.reference_models`: default budget, seed 0. Share: reconstruction MSE over that of predicting each",
+        "column's mean or frequencies (1 = nothing learned). Steps: done (whose weights were kept).",
         "",
         "| table | architecture | steps | seconds | share of the column means' MSE | active latents of 10 | CES | AUC |",
         "|---|---|---|---|---|---|---|---|",

@@ -22,9 +22,6 @@ app = typer.Typer(
 benchmarks = typer.Typer(help="The benchmarks: what there is, and as files.", no_args_is_help=True)
 app.add_typer(benchmarks, name="data")
 
-Data = Annotated[
-    str, typer.Argument(help="CSV or Parquet file, or a benchmark: adult, default_credit, german_credit, wine_quality.")
-]
 Model = Annotated[
     str,
     typer.Argument(
@@ -149,7 +146,7 @@ def audit(
 
 @app.command()
 def train(
-    data: Data,
+    data: Rows,
     out: Annotated[Path, typer.Option("--out", help="Where the checkpoint goes.")],
     arch: Annotated[str, typer.Option(help="vae, beta-vae, factor-vae, beta-tcvae or dip-vae-ii.")] = "vae",
     epochs: Annotated[

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from circuitprobe.reference_models.objectives.terms import Codes, Context
 
 BETA = Strength(table=3.0, image=6.0)
-"""Chen et al. use 6 on dSprites, Locatello et al. 2019 sweep 1 to 10. For tables ours: see docs/reference-models.md."""
+"""Chen et al. use 6 on dSprites, Locatello et al. 2019 sweep 1 to 10. For tables ours: at 3 every table keeps 6
+active latents or more (benchmarks/REFERENCE_MODELS.md)."""
 
 
 @dataclass(frozen=True)
