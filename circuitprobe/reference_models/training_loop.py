@@ -116,7 +116,10 @@ class Trainer:
         settings: LoopSettings,
         modality: Modality = "table",
     ) -> None:
-        self.model, self.objective, self.settings = model, objective, settings
+        # Channels last: a tenth to a third faster on a CPU, and the layout that tensor cores want.
+        self.layout = torch.channels_last if modality == "image" else torch.contiguous_format
+        self.model = model.to(memory_format=torch.channels_last) if modality == "image" else model
+        self.objective, self.settings = objective, settings
         self.train, self.validation = train, validation
         self.device = next(model.parameters()).device
         self.latents = model.config.latents
@@ -235,7 +238,7 @@ class Trainer:
         """The latest weights while the objective still changes, then those with the smallest validation loss."""
         since = [entry for entry in self.log if entry.step >= self.warm_steps]
         if not since or since[-1].validation <= min(entry.validation for entry in since):
-            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            self.best = _on_cpu(dict(self.model.state_dict()))
             self.best_step = self.step
 
     def _gradient_step(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -263,7 +266,8 @@ class Trainer:
         if self._orders.get(stream, (-1, None))[0] != epoch:
             generator = _generator(self.settings.seed, stream, epoch)
             self._orders[stream] = epoch, torch.randperm(len(self.train), generator=generator)
-        return self.train.take(self._orders[stream][1][place * self.batch : (place + 1) * self.batch])
+        index = self._orders[stream][1][place * self.batch : (place + 1) * self.batch]
+        return self.train.take(index).contiguous(memory_format=self.layout)
 
     def _draw_noise(self, rows: int) -> Tensor:
         # Drawn on the CPU: the same seed gives the same noise on every device.
@@ -275,7 +279,7 @@ class Trainer:
         generator, sums = _generator(self.settings.seed, VALIDATION), Sums(self.device)
         rows = torch.arange(len(self.validation))
         for index in rows.tensor_split(max(1, len(rows) // self.batch)):
-            x = self.validation.take(index)
+            x = self.validation.take(index).contiguous(memory_format=self.layout)
             codes = draw_codes(self.model, x, torch.randn(len(x), self.latents, generator=generator).to(self.device))
             terms = elbo_terms(self.model, x, codes)
             sums.add((terms.reconstruction, terms.kl, self.objective.regulariser(codes, self.context)), len(x))
@@ -292,7 +296,7 @@ def _generator(seed: int, stream: int, epoch: int = 0) -> torch.Generator:
 
 def _on_cpu(value: Any) -> Any:  # noqa: ANN401 - a tree of dictionaries and lists
     if isinstance(value, Tensor):
-        return value.detach().cpu().clone()
+        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
     if isinstance(value, list):

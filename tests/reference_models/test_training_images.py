@@ -70,7 +70,7 @@ def test_training_reconstructs_better_than_the_mean_image(tmp_path: Path) -> Non
     for row, place in enumerate(corner):
         images[row, 8 * (place // 2) :, 8 * (place % 2) :][:8, :8] = 255
     np.savez(tmp_path / "i.npz", images=images)
-    trained = train(tmp_path / "i.npz", steps=200, batch=32, lr=2e-3, latents=3)
+    trained = train(tmp_path / "i.npz", steps=400, batch=32, lr=1e-3, latents=3)
     x = torch.from_numpy(images[:, None]).float() / 255
     with torch.no_grad():
         reconstruction = trained.model(x)[0]
