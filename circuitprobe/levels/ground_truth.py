@@ -116,6 +116,7 @@ def scored(sample: TruthSample, seed: int, resamples: int, *, with_dci: bool, ti
         rows_train=fit,
         rows_test=held_out,
         latents=sample.latents,
+        names=sample.names,
         dead=tuple(name for name, live in zip(sample.latents, own.votes.active, strict=True) if not live),
         left_out=sample.left_out,
         mig=_bounded(own.mig.value, _mean(gaps), fit, float(chance.mig.mean())),

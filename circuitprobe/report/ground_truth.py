@@ -50,6 +50,7 @@ class GroundTruth(_Model):
     rows_train: int = Field(description="rows of MIG, and those that classifiers were fitted on")
     rows_test: int = Field(description="held-out rows")
     latents: tuple[str, ...]
+    names: tuple[str, ...] = Field(description="the factors that are scored, in the order given")
     dead: tuple[str, ...] = Field(description="standard deviation of mu below 0.05: no votes in the FactorVAE score")
     left_out: tuple[LeftOutReport, ...] = Field(description="factors that no score is computed on")
     mig: Estimate

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from circuitprobe.report.layout import NARROW, add_row, dim, estimate_text, plain_table
+from circuitprobe.report.order import ordered
 from circuitprobe.report.words import number, short
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def truth_body(truth: GroundTruth, width: int, *, unicode: bool) -> RenderableTy
 
 def _scores(truth: GroundTruth, width: int, *, unicode: bool) -> Table:
     wide = width >= NARROW
-    columns = [("", False), ("value", True), ("chance", True), ("reachable" if wide else "most", True)]
+    columns = [("", False), ("value", True), ("chance", True), ("reachable", True)]
     table = plain_table(columns + [("", False)] * wide)
     for key, (label, meaning) in _NAMES.items():
         found: Estimate | None = getattr(truth, key, None) or getattr(truth.dci, key, None)
@@ -58,11 +59,14 @@ def _scores(truth: GroundTruth, width: int, *, unicode: bool) -> Table:
 
 def _factors(truth: GroundTruth, width: int, *, unicode: bool) -> Table:
     wide, trees = width >= NARROW, truth.dci is not None
-    columns = [("factor", False), ("values", True), ("MIG", True), ("", False), ("SAP", True), ("", False)]
+    columns = [("factor", False), ("values", True), ("MIG", True), ("by", False), ("SAP", True), ("by", False)]
     columns += [("trees right", True)] * (wide and trees) + [("votes of" if wide else "votes", False)]
     table = plain_table(columns)
-    for name, factor in truth.factors.items():
-        mig, sap = (estimate_text(e, width, unicode=unicode) for e in (factor.mig, factor.sap))
+    table.columns[0].no_wrap = True
+    for name, factor in ordered(truth.factors, truth.names).items():
+        mig, sap = (
+            estimate_text(e, width, unicode=unicode) if wide else number(e.value, 2) for e in (factor.mig, factor.sap)
+        )
         figures = (f"{factor.classes:,}", mig, _who(factor.mig_first, truth), sap, _who(factor.sap_first, truth))
         told = [_told(factor, width, unicode=unicode)] * (wide and trees)
         add_row(table, short(name), *figures, *told, ", ".join(factor.voted) or "none")
