@@ -47,7 +47,9 @@ def archive(path: Path, rows: int = 400) -> tuple[np.ndarray[Any, Any], np.ndarr
     """Images like dSprites' in name only: the upper half as bright as the shape's class, the lower half as the scale's."""
     rng = np.random.default_rng(0)
     classes = np.stack([np.zeros(rows, int), *(rng.integers(0, k, rows) for k in (3, 6, 5, 4, 4))], axis=1)
-    imgs = np.repeat((classes[:, 1:3] * [127, 51]).astype(np.uint8), 4, axis=1)[:, :, None] * np.ones((1, 1, 8), np.uint8)
+    imgs = np.repeat((classes[:, 1:3] * [127, 51]).astype(np.uint8), 4, axis=1)[:, :, None] * np.ones(
+        (1, 1, 8), np.uint8
+    )
     np.savez_compressed(path, imgs=imgs, latents_classes=classes, latents_values=classes.astype(float))
     return imgs, classes
 
