@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -89,5 +90,8 @@ def _right(
     from sklearn.svm import LinearSVC
 
     model = LinearSVC(C=PENALTY, class_weight="balanced", dual=False, random_state=seed)
-    model.fit(train[0][:, [latent]], train[1][:, factor])
+    with warnings.catch_warnings():
+        # few rows of many classes: that is what the factor is
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        model.fit(train[0][:, [latent]], train[1][:, factor])
     return np.asarray(model.predict(test[0][:, [latent]]) == test[1][:, factor])
