@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from circuitprobe.auditing import audit
     from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
     from circuitprobe.inspecting import inspect
+    from circuitprobe.levels.ground_truth import ground_truth
     from circuitprobe.loading import load
     from circuitprobe.reference_models import train
     from circuitprobe.report import AuditReport
+    from circuitprobe.report.ground_truth import GroundTruth
 
 __version__ = "0.1.0"
 
@@ -30,11 +32,13 @@ _HOME = {
     "AuditReport": "circuitprobe.report",
     "CircuitProbeError": "circuitprobe.errors",
     "DataError": "circuitprobe.errors",
+    "GroundTruth": "circuitprobe.report.ground_truth",
     "ModelError": "circuitprobe.errors",
     "ModelSpec": "circuitprobe.adapters.models",
     "ProbedVAE": "circuitprobe.adapters.models",
     "UsageError": "circuitprobe.errors",
     "audit": "circuitprobe.auditing",
+    "ground_truth": "circuitprobe.levels.ground_truth",
     "inspect": "circuitprobe.inspecting",
     "load": "circuitprobe.loading",
     "train": "circuitprobe.reference_models",
@@ -46,12 +50,14 @@ __all__ = [
     "AuditReport",
     "CircuitProbeError",
     "DataError",
+    "GroundTruth",
     "ModelError",
     "ModelSpec",
     "ProbedVAE",
     "UsageError",
     "__version__",
     "audit",
+    "ground_truth",
     "inspect",
     "interventions",
     "load",

@@ -21,6 +21,7 @@ from circuitprobe.interventions.sources import SOURCES
 from circuitprobe.interventions.subject import BackendName, Run
 from circuitprobe.levels.chosen import LEVELS, Chosen, Level, Progress, Results, run_chosen
 from circuitprobe.levels.downstream import downstream_level, predictors, usable_classes
+from circuitprobe.levels.known_factors import known_factors_level
 from circuitprobe.levels.latent import LatentLevel, latent_level, latent_summary
 from circuitprobe.levels.left_out import not_run
 from circuitprobe.levels.reconstruction import reconstruction_level
@@ -30,6 +31,7 @@ from circuitprobe.probe import threads_for, untouched
 from circuitprobe.probe.backends import Backend, backend_named
 from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
+from circuitprobe.report.ground_truth import GroundTruth
 from circuitprobe.report.level_words import batch_warnings, level_sentences, not_run_warnings
 from circuitprobe.report.model import Downstream, NotRun, Reconstruction, Settings, Twin
 from circuitprobe.report.words import audit_warnings, verdict
@@ -83,6 +85,7 @@ def audit(
     memory: int = MEMORY,
     backend: BackendName = "hooks",
     twin: bool = True,
+    dci: bool = False,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Audit a VAE: what each latent drives, through which units, and how sure that is (METHOD.md sections 1 to 5).
@@ -117,6 +120,7 @@ def audit(
         memory: bytes that activations and results may take.
         backend: ``hooks``, or ``nnsight`` to run everything through nnsight traces.
         twin: whether an untrained twin is audited beside the model.
+        dci: whether DCI is computed too where the factors of the images are known (dSprites); it takes minutes.
         progress: told what is going on.
 
     Returns:
@@ -131,7 +135,7 @@ def audit(
         rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed,
         patch_rows=patch_rows, patch_units=patch_units,
     )  # fmt: skip
-    chosen = Chosen(_levels(levels), patch_rows, patch_units)
+    chosen = Chosen(_levels(levels), patch_rows, patch_units, dci)
     if sites is not None and 3 not in chosen.levels:
         raise UsageError("sites without level 3", expected="level 3 among the levels", fix="--levels 3, or no --sites")
     show = progress or Silent()
@@ -188,8 +192,10 @@ def _audited(
             with show.phase("predicting the target", 1) as tick:
                 downstream = downstream_level(told_from, target, labels, draws.resampler)
                 tick()
-    left = not_run(setting, chosen, {"prediction of the target": why_not})
-    parts = _Parts(reconstruction, level, results, other, downstream, left)
+    truth, no_truth = known_factors_level(setting, fitted.factors, show, with_dci=chosen.dci)
+    others = {"prediction of the target": why_not, "scores against the known factors": no_truth}
+    left = not_run(setting, chosen, others)
+    parts = _Parts(reconstruction, level, results, other, downstream, truth, left)
     return _report(fitted, setting, _settings(draws, setting, chosen), parts)
 
 
@@ -202,6 +208,7 @@ class _Parts:
     results: Results
     twin: Twin
     downstream: Downstream | None
+    truth: GroundTruth | None
     not_run: tuple[NotRun, ...]
 
 
@@ -284,4 +291,5 @@ def _report(fitted: Fitted, setting: LevelSetting, settings: Settings, parts: _P
         circuit_map=results.circuit_map,
         twin=parts.twin,
         downstream=parts.downstream,
+        ground_truth=parts.truth,
     )

@@ -105,6 +105,10 @@ def audit(
     patch_units: Annotated[
         int | None, typer.Option(help="Receivers per layer and sender; default: by what the model costs.", min=1)
     ] = None,
+    dci: Annotated[
+        bool,
+        typer.Option("--dci", help="DCI too, where the factors of the images are known (dSprites); takes minutes."),
+    ] = False,
     memory: Annotated[
         str, typer.Option(help="What activations and results may take, such as 512MiB or 2GiB.")
     ] = "1GiB",
@@ -136,7 +140,7 @@ def audit(
         report = run(
             vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, condition=names(condition), ignore=ignore,
             array=array, grid=grid, pixels=pixels, levels=chosen, sites=sites or None,
-            patch_rows=patch_rows, patch_units=patch_units, chunk=chunk, memory=size, backend=how, progress=progress,
+            patch_rows=patch_rows, patch_units=patch_units, dci=dci, chunk=chunk, memory=size, backend=how, progress=progress,
         )  # fmt: skip
     if json is not None:
         report.to_json(json)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from circuitprobe.adapters.data import Images, grid_of, image_layouts, intensities, other_channels, patch_features
+from circuitprobe.adapters.data import Images, grid_of, image_layouts, other_channels, patch_features, stored_range
 from circuitprobe.adapters.data.pixels import RANGES, WORDS
 from circuitprobe.adapters.models import ProbedVAE, check_finite
 from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
 from circuitprobe.fitting.image_errors import does_not_fit, is_misfit
+from circuitprobe.fitting.known_factors import FactorRows, model_rows
 from circuitprobe.fitting.options import DataOptions, Fitted, Tried
 from circuitprobe.levels.reconstruction import squared_errors
 from circuitprobe.probe import Readout
@@ -52,9 +53,7 @@ class _Form:
         values = self.images.values
         if most is not None:
             values = values[:: -(-len(values) // most)]
-        scale, center = RANGES[scaling]
-        values = np.moveaxis(values, 1, 3) if self.channels_last else values
-        return np.ascontiguousarray(values.reshape(len(values), -1)) * scale + center
+        return model_rows(values, scaling, channels_last=self.channels_last)
 
     @property
     def words(self) -> str:
@@ -101,14 +100,15 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
             expected="a table with these columns: " + ", ".join(column.name for column in vae.encoding.columns[:12]),
             fix="circuitprobe audit MODEL data.csv",
         )
-    values, stored = intensities(rows)
+    known = stored_range(rows)
+    values = known.intensities(rows.values)
     if float(np.ptp(values, axis=0).max()) == 0.0:
         raise DataError(
             f"all {len(values):,} audited images of {rows.source} are equal",
             expected="images that differ",
             fix="audit other rows (--seed, --rows)",
         )
-    stored = "; ".join((stored, *rows.notes))
+    stored = "; ".join((known.words, *rows.notes))
     forms = _forms_that_run(vae, image_layouts(values, channels_last=rows.channels_last), rows.source)
     scalings = _scalings(options)
     tried, readings = _tried(vae, forms, scalings, stored, options)
@@ -129,7 +129,12 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
         x=x, features=tuple(features), groups=(), groups_from="", source=rows.source, total=rows.total, index=rows.index,
         target=rows.labels, target_name=None if rows.labels is None else options.target, image=encoding,
     )  # fmt: skip
-    return Fitted(settled, data, tuple(tried))
+    factors = None
+    if rows.factors is not None:
+        factors = FactorRows(
+            rows.factors, known, rows.channels_last, form.images.layout, encoding.scaling, form.channels_last
+        )
+    return Fitted(settled, data, tuple(tried), factors)
 
 
 def _best(scored: Sequence[tuple[float, int]]) -> int:

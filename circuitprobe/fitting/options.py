@@ -12,6 +12,7 @@ from circuitprobe.errors import UsageError
 if TYPE_CHECKING:
     from circuitprobe.adapters.data import TableSchema
     from circuitprobe.adapters.models import ProbedVAE
+    from circuitprobe.fitting.known_factors import FactorRows
     from circuitprobe.types import AuditData, Feature, ImageEncoding, TableEncoding
 
 
@@ -91,8 +92,16 @@ class Tried:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model settled on rows that fit it."""
+    """A model settled on rows that fit it.
+
+    Attributes:
+        vae: the model.
+        data: the rows.
+        tried: encodings and how well the model reconstructs under each.
+        factors: further rows whose factors are known; None where there are none.
+    """
 
     vae: ProbedVAE
     data: AuditData
     tried: tuple[Tried, ...]
+    factors: FactorRows | None = None

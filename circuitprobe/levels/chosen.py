@@ -49,11 +49,13 @@ class Chosen:
         levels: numbers of the levels, ascending.
         patch_rows: rows of levels 3 and 4; None: by what the model costs.
         patch_units: receivers per layer and sender; None: by what the model costs.
+        dci: DCI beside the other scores, where factors are known.
     """
 
     levels: tuple[Level, ...] = (1, 2, 3, 4)
     patch_rows: int | None = None
     patch_units: int | None = None
+    dci: bool = False
 
 
 @dataclass(frozen=True)

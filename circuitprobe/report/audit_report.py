@@ -12,6 +12,7 @@ from pydantic import Field
 from circuitprobe.errors import UsageError
 from circuitprobe.report.files import write_atomically
 from circuitprobe.report.frames import Frame, report_frame
+from circuitprobe.report.ground_truth import GroundTruth
 from circuitprobe.report.levels import ActivationLevel, CircuitMap, InputLevel, MediationLevel, PathLevel
 from circuitprobe.report.model import (
     SCHEMA_VERSION,
@@ -71,6 +72,10 @@ class AuditReport(_Model):
     circuit_map: CircuitMap | None = Field(default=None, description="from levels 1 and 3")
     twin: Twin
     downstream: Downstream | None
+    ground_truth: GroundTruth | None = Field(
+        default=None,
+        description="scores against the factors that the images were made from; null where they are not known",
+    )
 
     @property
     def ces(self) -> Mapping[str, Estimate]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, PixelRange, Scaling
 
-SCHEMA_VERSION = "2.1"
+SCHEMA_VERSION = "2.2"
 
 Role = Literal["feature", "target", "condition", "left out"]
 Share = Annotated[float, Field(ge=0, le=1)]

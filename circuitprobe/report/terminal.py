@@ -17,6 +17,7 @@ from circuitprobe.report.layout import NARROW, PLUS_MINUS, add_row, bullet, esti
 from circuitprobe.report.order import group_names, ordered
 from circuitprobe.report.terminal_levels import level_sections
 from circuitprobe.report.terminal_map import circuit_map
+from circuitprobe.report.terminal_truth import truth_body
 from circuitprobe.report.words import drives, interval, joined, measured, members_of, number, percent, short
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
         yield from section(title, tree)
     for title, body in level_sections(report, width, unicode=unicode):
         yield from section(title, body)
+    if report.ground_truth is not None:
+        truth = report.ground_truth
+        title = f"Known factors against latents ({truth.rows_train:,} images to fit on, {truth.rows_test:,} held out)"
+        yield from section(title, truth_body(truth, width, unicode=unicode))
     if report.reconstruction is not None:
         drawn = error_map(report) or _reconstruction(report, report.reconstruction, width, unicode=unicode)
         yield from section("Reconstruction", drawn)

@@ -22,6 +22,10 @@ class Stream(IntEnum):
     DIRECTIONS = 6
     PATCHED = 7
     PRIOR = 8
+    TRUTH_ROWS = 20
+    TRUTH_NULL = 21
+    TRUTH_VOTES = 22
+    TRUTH_VALUES = 23
 
 
 def derangements(rows: int, count: int, seed: int) -> IntArray:

@@ -147,3 +147,22 @@ def test_images_of_another_size(command: Callable[..., Any], model: Path, tmp_pa
     assert done.code == 2
     assert "12 x 12 with 3 channels" in done.err
     assert "takes 8 x 8 with 1 channel (tried)" in done.err
+
+
+def test_dci_is_computed_where_it_is_asked_for(command: Callable[..., Any], model: Path, tmp_path: Path) -> None:
+    classes = np.zeros((80, 6), dtype=np.int64)
+    classes[:, 1:3] = np.stack([np.arange(80) % 2, np.arange(80) % 3], axis=1)
+    np.savez(
+        tmp_path / "d.npz",
+        imgs=np.concatenate([images(), images()[:30]]),
+        latents_classes=classes,
+        latents_values=classes,
+    )
+    done = command("audit", model, tmp_path / "d.npz", *FAST, "--dci", "--json", tmp_path / "a.json")
+    assert done.code == 0, done.err
+    assert "DCI disentanglement" in done.out
+    truth = json.loads((tmp_path / "a.json").read_text())["ground_truth"]
+    assert truth["names"] == ["shape", "scale"]
+    assert [entry["name"] for entry in truth["left_out"]] == ["color", "orientation", "posX", "posY"]
+    importance = truth["factors"]["scale"]["importance"]
+    assert sum(importance.values()) == pytest.approx(1.0, abs=1e-6)

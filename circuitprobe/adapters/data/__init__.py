@@ -10,8 +10,16 @@ from circuitprobe.adapters.data.encoding_store import encoding_from_dict, encodi
 from circuitprobe.adapters.data.features import encoding_features
 from circuitprobe.adapters.data.groups import check_groups, cluster_groups, load_groups
 from circuitprobe.adapters.data.image_source import ArrayRows, array_rows, is_array_source, read_array_source
+from circuitprobe.adapters.data.known_factors import KnownFactors
 from circuitprobe.adapters.data.patches import grid_of, patch_features
-from circuitprobe.adapters.data.pixels import Images, image_layouts, intensities, other_channels
+from circuitprobe.adapters.data.pixels import (
+    Images,
+    StoredRange,
+    image_layouts,
+    intensities,
+    other_channels,
+    stored_range,
+)
 from circuitprobe.adapters.data.schema import ColumnSchema, TableSchema
 from circuitprobe.adapters.data.table import read_table
 
@@ -19,6 +27,8 @@ __all__ = [
     "ArrayRows",
     "ColumnSchema",
     "Images",
+    "KnownFactors",
+    "StoredRange",
     "TableSchema",
     "apply_encoding",
     "array_data",
@@ -39,4 +49,5 @@ __all__ = [
     "patch_features",
     "read_array_source",
     "read_table",
+    "stored_range",
 ]

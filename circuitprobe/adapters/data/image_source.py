@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitprobe.adapters.data.known_factors import KnownFactors
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.adapters.data.npy_file import MAGIC, StoredArray, npy_array, npz_arrays
 from circuitprobe.adapters.data.number_text import number_label
@@ -42,6 +44,7 @@ class ArrayRows:
         labels: the target of each row, None where no target was named.
         notes: how they were read, in words.
         channels_last: where the channels stand, if that is known.
+        factors: further images with the factors that they were made from, where those are known.
     """
 
     values: np.ndarray[Any, Any]
@@ -52,6 +55,7 @@ class ArrayRows:
     labels: tuple[str | None, ...] | None = None
     notes: tuple[str, ...] = ()
     channels_last: bool | None = None
+    factors: KnownFactors | None = None
 
 
 def is_array_source(source: object) -> bool:
@@ -179,7 +183,20 @@ def _from_arrays(
         notes = ("recognised as a dSprites archive; its pickled metadata was not opened",)
     elif len(arrays) > 1:
         notes = (f"the array {chosen.name} of {', '.join(array.name for array in arrays[:SHOWN])}",)
-    return ArrayRows(chosen.rows(index), source, total, index, labels=labels, notes=notes)
+    factors = _known_factors(chosen, arrays)
+    return ArrayRows(chosen.rows(index), source, total, index, labels=labels, notes=notes, factors=factors)
+
+
+def _known_factors(chosen: StoredArray, arrays: Sequence[StoredArray]) -> KnownFactors | None:
+    """Those of a dSprites archive, whole or a part of it; None for any other."""
+    by_name = {array.name: array for array in arrays}
+    if not by_name.keys() >= DSPRITES or chosen.name != "imgs" or chosen.dtype is None:
+        return None
+    classes = by_name["latents_classes"]
+    if not classes.is_number or classes.shape != (chosen.shape[0], len(FACTORS)):
+        return None
+    size = math.prod(chosen.shape[1:]) * chosen.dtype.itemsize
+    return KnownFactors(FACTORS, chosen.shape[0], size, chosen.rows, classes.rows)
 
 
 def _named(source: str, arrays: Sequence[StoredArray], name: str) -> StoredArray:

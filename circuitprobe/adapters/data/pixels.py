@@ -49,8 +49,38 @@ class Images:
         return self.values.shape[1], self.values.shape[2], self.values.shape[3]
 
 
+@dataclass(frozen=True)
+class StoredRange:
+    """Which stored values mean no and full intensity.
+
+    Attributes:
+        low: no intensity; what lies below is cut off.
+        high: full intensity; what lies above is cut off.
+        words: dtype and values that were seen.
+    """
+
+    low: float
+    high: float
+    words: str = ""
+
+    def intensities(self, stored: AnyArray) -> FloatArray:
+        """Stored values as intensities from 0 to 1."""
+        values = stored.astype(np.float64)
+        return np.asarray((values.clip(self.low, self.high) - self.low) / (self.high - self.low))
+
+
 def intensities(rows: ArrayRows) -> tuple[FloatArray, str]:
     """Stored values as intensities from 0 to 1, and how they were stored, in words.
+
+    Raises:
+        DataError: see ``stored_range``.
+    """
+    found = stored_range(rows)
+    return found.intensities(rows.values), found.words
+
+
+def stored_range(rows: ArrayRows) -> StoredRange:
+    """What the stored values of audited images mean.
 
     Truth values and integers that are 0 or 1 are taken as they are, other integers and numbers up to 255 are divided by 255
     (16-bit ones beyond that by 65535), numbers from -1 to 1 are moved to [0, 1].
@@ -79,17 +109,17 @@ def intensities(rows: ArrayRows) -> tuple[FloatArray, str]:
     low, high = float(values.min()), float(values.max())
     words = f"{stored.dtype}, {low:.4g} to {high:.4g}"
     if rows.levels is not None:
-        return values / rows.levels, words
+        return StoredRange(0.0, rows.levels, words)
     if low >= -SLACK and high <= 1 + SLACK:
-        return values.clip(0.0, 1.0), words
+        return StoredRange(0.0, 1.0, words)
     if low >= -1 - SLACK and high <= 1 + SLACK:
-        return (values.clip(-1.0, 1.0) + 1.0) / 2.0, words
+        return StoredRange(-1.0, 1.0, words)
     whole = stored.dtype.kind in "iu"
     # numbers a little above 1 are no bytes
     if low >= 0 and high <= BYTE and (whole or high > 2.0):
-        return values / BYTE, words
+        return StoredRange(0.0, BYTE, words)
     if low >= 0 and high <= SIXTEEN_BITS and whole:
-        return values / SIXTEEN_BITS, words
+        return StoredRange(0.0, SIXTEEN_BITS, words)
     raise DataError(
         f"The pixels of {rows.source} reach from {low:.4g} to {high:.4g} ({stored.dtype}).",
         expected="intensities from 0 to 1, from -1 to 1, or from 0 to 255 (16-bit integers: to 65535)",

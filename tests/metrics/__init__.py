@@ -1,0 +1,1 @@
+"""The metrics alone, on arrays."""
