@@ -189,14 +189,16 @@ def _from_arrays(
 
 def _known_factors(chosen: StoredArray, arrays: Sequence[StoredArray]) -> KnownFactors | None:
     """Those of a dSprites archive, whole or a part of it; None for any other."""
+    from circuitprobe.adapters.benchmarks.dsprites import NAMES
+
     by_name = {array.name: array for array in arrays}
     if not by_name.keys() >= DSPRITES or chosen.name != "imgs" or chosen.dtype is None:
         return None
     classes = by_name["latents_classes"]
-    if not classes.is_number or classes.shape != (chosen.shape[0], len(FACTORS)):
+    if not classes.is_number or classes.shape != (chosen.shape[0], len(NAMES)):
         return None
     size = math.prod(chosen.shape[1:]) * chosen.dtype.itemsize
-    return KnownFactors(FACTORS, chosen.shape[0], size, chosen.rows, classes.rows)
+    return KnownFactors(NAMES, chosen.shape[0], size, chosen.rows, classes.rows)
 
 
 def _named(source: str, arrays: Sequence[StoredArray], name: str) -> StoredArray:

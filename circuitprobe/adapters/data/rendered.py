@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.adapters.benchmarks import dsprites
 from circuitprobe.adapters.data.image_source import ArrayRows
+from circuitprobe.adapters.data.known_factors import KnownFactors
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.data.reservoir import drawn_rows
@@ -47,6 +48,8 @@ def rendered_rows(
     if target is not None:
         classes = dsprites.factor_classes(index)[:, dsprites.NAMES.index(target)]
         labels = tuple(number_label(float(value)) for value in classes.tolist())
+    values = dsprites.images(index)
+    factors = KnownFactors(dsprites.NAMES, known.images, values[0].nbytes, dsprites.images, dsprites.factor_classes)
     return ArrayRows(
-        dsprites.images(index), known.name, known.images, index, levels=1.0, labels=labels, notes=(known.note,)
+        values, known.name, known.images, index, levels=1.0, labels=labels, notes=(known.note,), factors=factors
     )
