@@ -210,7 +210,7 @@ def train(
         typer.echo(f"circuitprobe: {kept}", err=True)
         raise
     if not quiet:
-        typer.echo(training_summary(trained, data, str(out)))
+        typer.echo(training_summary(trained, data, str(out), progress.pace))
 
 
 @app.command()

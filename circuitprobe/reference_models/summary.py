@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from circuitprobe.reference_models.trained import TrainedModel
 
 
-def training_summary(trained: TrainedModel, data: str, out: str) -> str:
-    """Three lines: what was trained, how well it ended, what to type next."""
+def training_summary(trained: TrainedModel, data: str, out: str, pace: str = "") -> str:
+    """What was trained, how well it ended, how fast where ``pace`` says so, what to type next: a line each."""
     origin, config = trained.origin, trained.model.config
     target = f" --target {shlex.quote(origin.target)}" if origin.target else ""
     left = dict.fromkeys(name for name in (*origin.ignored, origin.target) if name and origin.encoding is not None)
@@ -23,6 +23,7 @@ def training_summary(trained: TrainedModel, data: str, out: str) -> str:
             f"{out}: {config.name} of {config.latents} latents, trained on {origin.rows:,} rows of {origin.source}, "
             f"{what}" + (f", without {', '.join(left)}" if left else ""),
             _course(trained),
+            *((pace,) if pace else ("nothing was left to do: the training had ended",)),
             f"next: circuitprobe audit {shlex.quote(out)} {shlex.quote(data)}{target}",
         )
     )

@@ -39,7 +39,7 @@ HIDDEN = (128, 128)
 PATIENCE = 10
 
 VALIDATION_SHARE = 0.1
-MOST_VALIDATION_IMAGES = 2048
+MOST_VALIDATION_IMAGES = 1024
 """A tenth of dSprites would take longer to score than a round takes to train."""
 
 
@@ -87,7 +87,7 @@ def train(
     """Train a reference model on a table or on images.
 
     The same arguments give the same weights bit for bit on one machine, also when the training was interrupted and resumed;
-    the global random state is not touched. A tenth of the rows (at most 2,048 images) is held out; the weights kept are those
+    the global random state is not touched. A tenth of the rows (at most 1,024 images) is held out; the weights kept are those
     with the smallest objective on them after warm-up.
 
     Args:
@@ -213,7 +213,7 @@ def train_rows(
 
 
 def split_rows(rows: int, seed: int, modality: Modality = "table") -> tuple[Tensor, Tensor]:
-    """Training and validation rows: a random tenth, at least one row and at most 2,048 images, is held out.
+    """Training and validation rows: a random tenth, at least one row and at most 1,024 images, is held out.
 
     Args:
         rows: of the whole.

@@ -49,8 +49,8 @@ ORDER, SECOND_ORDER, NOISE, VALIDATION, ADVERSARY = range(5)
 class TrainingProgress(Protocol):
     """What is told while training runs."""
 
-    def start(self, total_steps: int, done: int = 0) -> None:
-        """Training begins or goes on, and takes this many steps in all."""
+    def start(self, total_steps: int, done: int = 0, batch: int = 1) -> None:
+        """Training begins or goes on, and takes this many steps in all, of ``batch`` rows each."""
 
     def advance(self, steps: int, losses: StepLosses) -> None:
         """This many more steps are done; ``losses`` are their means."""
@@ -172,7 +172,7 @@ class Trainer:
             ModelError: a loss is not finite, or has run away.
         """
         if progress is not None:
-            progress.start(self.settings.steps, self.step)
+            progress.start(self.settings.steps, self.step, self.batch)
         try:
             self.model.train()
             while not self.ended:

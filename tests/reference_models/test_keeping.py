@@ -47,8 +47,8 @@ class Stopper:
         self.done = self.began = 0
         self.closed = False
 
-    def start(self, total_steps: int, done: int = 0) -> None:
-        del total_steps
+    def start(self, total_steps: int, done: int = 0, batch: int = 1) -> None:
+        del total_steps, batch
         self.done = self.began = done
 
     def advance(self, steps: int, losses: StepLosses) -> None:

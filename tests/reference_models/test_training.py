@@ -63,7 +63,8 @@ class Recorder:
         self.total = self.done = self.closed = 0
         self.losses: list[StepLosses] = []
 
-    def start(self, total_steps: int, done: int = 0) -> None:
+    def start(self, total_steps: int, done: int = 0, batch: int = 1) -> None:
+        del batch
         self.total, self.done = total_steps, done
 
     def advance(self, steps: int, losses: StepLosses) -> None:

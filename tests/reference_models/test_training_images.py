@@ -43,9 +43,9 @@ def test_rendered_batches_are_the_benchmarks_images() -> None:
     assert set(data.index[kept.numpy()]).isdisjoint(data.index[held_out.numpy()])
 
 
-def test_at_most_2048_images_are_held_out() -> None:
+def test_at_most_1024_images_are_held_out() -> None:
     kept, held_out = split_rows(dsprites.IMAGES, 0, "image")
-    assert (len(kept), len(held_out)) == (737_280 - 2048, 2048)
+    assert (len(kept), len(held_out)) == (737_280 - 1024, 1024)
     assert len(split_rows(1000, 0, "image")[1]) == 100
 
 
