@@ -202,11 +202,11 @@ class Trainer:
         """Go on from a snapshot of the same training: the end is the same as without the pause."""
         state = snapshot.state
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        _load_optimiser(self.optimiser, state["optimiser"])
         self.noise.set_state(state["noise"])
         if self.adversary is not None and self.adversary_optimiser is not None:
             self.adversary.load_state_dict(state["discriminator"])
-            self.adversary_optimiser.load_state_dict(state["discriminator_optimiser"])
+            _load_optimiser(self.adversary_optimiser, state["discriminator_optimiser"])
         self.step, self.first = state["step"], state["first"]
         self.log, self.best, self.best_step = list(snapshot.log), dict(snapshot.best), snapshot.best_step
 
@@ -226,11 +226,10 @@ class Trainer:
                 latest = Sums(self.device)
         means, held_out = whole.losses(self.objective), self._validation_losses()
         check_finite(held_out.total, "validation loss", self.step)
+        score = self.objective.score(held_out.reconstruction, held_out.kl, held_out.regulariser)
         elbo = held_out.reconstruction + held_out.kl
         self.log.append(
-            LogEntry(
-                self.step, self.step / self.per_epoch, **asdict(means), validation=held_out.total, validation_elbo=elbo
-            )
+            LogEntry(self.step, self.step / self.per_epoch, **asdict(means), validation=score, validation_elbo=elbo)
         )
         self._keep_best()
 
@@ -292,6 +291,15 @@ def _seed(seed: int, stream: int, epoch: int = 0) -> int:
 
 def _generator(seed: int, stream: int, epoch: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(_seed(seed, stream, epoch))
+
+
+def _load_optimiser(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:
+    """Load moments in the memory layout of their parameters: the fused steps pair them by place in memory."""
+    optimiser.load_state_dict(state)
+    for parameter, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _on_cpu(value: Any) -> Any:  # noqa: ANN401 - a tree of dictionaries and lists

@@ -100,7 +100,8 @@ class TrainingBar:
         """``steps`` more steps are done, with the means of their losses."""
         self._rows += steps * self._batch
         self._seconds = time.monotonic() - self._began
-        shown = f"{self._rows / max(self._seconds, 1e-3):,.0f} rows/s  loss {losses.total:.2f}  reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
+        pace = f"{self._rows / max(self._seconds, 1e-3):,.0f} rows/s"
+        shown = f"{pace}  loss {losses.total:.2f}  reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
         if losses.regulariser:
             shown += f"  regulariser {losses.regulariser:.3f}"
         self._bars.update(self._task, advance=steps, losses=shown)
