@@ -26,6 +26,7 @@ from circuitprobe.levels.latent import LatentLevel, latent_level, latent_summary
 from circuitprobe.levels.left_out import not_run
 from circuitprobe.levels.reconstruction import reconstruction_level
 from circuitprobe.levels.setting import Draws, LevelSetting, Tick
+from circuitprobe.levels.truth_sample import MOST_ROWS
 from circuitprobe.loading import as_vae
 from circuitprobe.probe import threads_for, untouched
 from circuitprobe.probe.backends import Backend, backend_named
@@ -85,6 +86,7 @@ def audit(
     memory: int = MEMORY,
     backend: BackendName = "hooks",
     twin: bool = True,
+    truth_rows: int = MOST_ROWS,
     dci: bool = False,
     progress: Progress | None = None,
 ) -> AuditReport:
@@ -120,6 +122,8 @@ def audit(
         memory: bytes that activations and results may take.
         backend: ``hooks``, or ``nnsight`` to run everything through nnsight traces.
         twin: whether an untrained twin is audited beside the model.
+        truth_rows: on how many images MIG, SAP and FactorVAE score are computed at most, where their factors are known
+            (dSprites); 0 for none.
         dci: whether DCI is computed too where the factors of the images are known (dSprites); it takes minutes.
         progress: told what is going on.
 
@@ -133,9 +137,9 @@ def audit(
     """
     _check(
         rows=rows, n_values=n_values, resamples=resamples, permutations=permutations, chunk=chunk, seed=seed,
-        patch_rows=patch_rows, patch_units=patch_units,
+        patch_rows=patch_rows, patch_units=patch_units, truth_rows=truth_rows,
     )  # fmt: skip
-    chosen = Chosen(_levels(levels), patch_rows, patch_units, dci)
+    chosen = Chosen(_levels(levels), patch_rows, patch_units, truth_rows, dci)
     if sites is not None and 3 not in chosen.levels:
         raise UsageError("sites without level 3", expected="level 3 among the levels", fix="--levels 3, or no --sites")
     show = progress or Silent()
@@ -192,7 +196,7 @@ def _audited(
             with show.phase("predicting the target", 1) as tick:
                 downstream = downstream_level(told_from, target, labels, draws.resampler)
                 tick()
-    truth, no_truth = known_factors_level(setting, fitted.factors, show, with_dci=chosen.dci)
+    truth, no_truth = known_factors_level(setting, fitted.factors, show, most=chosen.truth_rows, with_dci=chosen.dci)
     others = {"prediction of the target": why_not, "scores against the known factors": no_truth}
     left = not_run(setting, chosen, others)
     parts = _Parts(reconstruction, level, results, other, downstream, truth, left)
@@ -236,6 +240,7 @@ def _check(*, seed: int, **counts: int | None) -> None:
         "chunk": 1,
         "patch_rows": 2,
         "patch_units": 1,
+        "truth_rows": 0,
     }
     for name, count in counts.items():
         if count is not None and count < least[name]:

@@ -105,6 +105,12 @@ def audit(
     patch_units: Annotated[
         int | None, typer.Option(help="Receivers per layer and sender; default: by what the model costs.", min=1)
     ] = None,
+    truth_rows: Annotated[
+        int,
+        typer.Option(
+            help="Images for MIG, SAP and FactorVAE score at most, where factors are known (dSprites); 0: none.", min=0
+        ),
+    ] = 15_000,
     dci: Annotated[
         bool,
         typer.Option("--dci", help="DCI too, where the factors of the images are known (dSprites); takes minutes."),
@@ -140,7 +146,8 @@ def audit(
         report = run(
             vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, condition=names(condition), ignore=ignore,
             array=array, grid=grid, pixels=pixels, levels=chosen, sites=sites or None,
-            patch_rows=patch_rows, patch_units=patch_units, dci=dci, chunk=chunk, memory=size, backend=how, progress=progress,
+            patch_rows=patch_rows, patch_units=patch_units, truth_rows=truth_rows, dci=dci, chunk=chunk, memory=size, backend=how,
+            progress=progress,
         )  # fmt: skip
     if json is not None:
         report.to_json(json)

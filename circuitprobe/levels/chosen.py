@@ -14,6 +14,7 @@ from circuitprobe.levels.inputs import input_level
 from circuitprobe.levels.mediation import mediation_level
 from circuitprobe.levels.paths import path_level, path_steps
 from circuitprobe.levels.setting import Tick
+from circuitprobe.levels.truth_sample import MOST_ROWS
 from circuitprobe.report.levels import ActivationLevel, CircuitMap, InputLevel, MediationLevel, PathLevel
 from circuitprobe.report.model import LevelStatus
 
@@ -49,12 +50,14 @@ class Chosen:
         levels: numbers of the levels, ascending.
         patch_rows: rows of levels 3 and 4; None: by what the model costs.
         patch_units: receivers per layer and sender; None: by what the model costs.
+        truth_rows: images that the scores against known factors are computed on at most; 0: no such scores.
         dci: DCI beside the other scores, where factors are known.
     """
 
     levels: tuple[Level, ...] = (1, 2, 3, 4)
     patch_rows: int | None = None
     patch_units: int | None = None
+    truth_rows: int = MOST_ROWS
     dci: bool = False
 
 

@@ -22,25 +22,26 @@ if TYPE_CHECKING:
 
 
 def known_factors_level(
-    setting: LevelSetting, factors: FactorRows | None, show: Progress, *, with_dci: bool
+    setting: LevelSetting, factors: FactorRows | None, show: Progress, *, most: int, with_dci: bool
 ) -> tuple[GroundTruth | None, str]:
-    """Draw up to 15,000 images, encode them, and score their codes as ``cp.ground_truth`` does.
+    """Draw up to ``most`` images, encode them, and score their codes as ``cp.ground_truth`` does.
 
     Args:
         setting: model, audited rows and draws, inside ``untouched``.
         factors: further rows whose factors are known; None where there are none.
         show: told what is going on.
+        most: how many images are drawn at most; none and no scores for 0.
         with_dci: whether DCI is computed.
 
     Returns:
         The scores; or None and why there are none, "" where no factors are known.
     """
-    if factors is None:
+    if factors is None or most == 0:
         return None, ""
     reason = _why_not(setting.subject, factors)
     if reason:
         return None, reason
-    index = drawn(factors.known.total, setting.seed)
+    index = drawn(factors.known.total, setting.seed, most)
     ascending = np.argsort(index, kind="stable")
     try:
         with show.phase("encoding images with known factors", len(index)) as tick:

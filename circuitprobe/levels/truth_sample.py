@@ -59,9 +59,9 @@ class TruthSample:
         return replace(self, codes=(self.factors - self.factors.mean(axis=0)) / spread, latents=self.names)
 
 
-def drawn(total: int, seed: int) -> IntArray:
-    """Which rows are drawn, in order: the first 15,000 of one permutation of all."""
-    return generator(seed, Stream.TRUTH_ROWS).permutation(total)[:MOST_ROWS]
+def drawn(total: int, seed: int, most: int = MOST_ROWS) -> IntArray:
+    """Which rows are drawn, in order: the first ``most`` of one permutation of all."""
+    return generator(seed, Stream.TRUTH_ROWS).permutation(total)[:most]
 
 
 def truth_sample(

@@ -47,7 +47,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.pt"
 
 
-FAST = ("--trust-pickle", "--levels", "2", "--rows", "60", "--grid", "2", "--pixels", "unit")
+FAST = ("--trust-pickle", "--levels", "2", "--rows", "60", "--grid", "2", "--pixels", "unit", "--truth-rows", "0")
 
 
 def test_audit_by_name(command: Callable[..., Any], model: Path, tmp_path: Path) -> None:
@@ -108,8 +108,15 @@ def test_inspect_by_name(command: Callable[..., Any], model: Path) -> None:
 
 
 def test_in_python() -> None:
-    report = cp.audit(Coarse(), "dsprites", rows=60, grid=2, levels=(1,), target="scale", pixels="unit", seed=3)
+    options = {"rows": 60, "grid": 2, "levels": (1,), "target": "scale", "pixels": "unit", "seed": 3}
+    report = cp.audit(Coarse(), "dsprites", truth_rows=90, **options)  # type: ignore[arg-type]
     assert (report.data.source, report.data.target) == ("dsprites", "scale")
+    assert report.ground_truth is not None
+    assert (report.ground_truth.rows_train, report.ground_truth.rows_test) == (60, 30)
+    assert report.ground_truth.names == ("shape", "scale", "orientation", "posX", "posY")
+    without = cp.audit(Coarse(), "dsprites", truth_rows=0, **options)  # type: ignore[arg-type]
+    assert without.ground_truth is None
+    assert without.not_run == ()
     found = cp.inspect(Coarse(), "dsprites", rows=20, grid=2, pixels="unit")
     assert found.data is not None
     assert found.data.rows_audited == 20

@@ -90,7 +90,7 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
 
 def test_a_real_signal_keeps_the_best_and_resume_ends_as_if_undisturbed(csv: Path, tmp_path: Path) -> None:
     program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
-    arguments = [sys.executable, "-c", program, "train", str(csv), "--steps", "2500", "--latents", "2"]
+    arguments = [sys.executable, "-c", program, "train", str(csv), "--steps", "1500", "--latents", "2"]
     arguments += ["--patience", "0", "--quiet", "--out"]
     out, whole = tmp_path / "m.pt", tmp_path / "whole.pt"
     error, code = "", 0
