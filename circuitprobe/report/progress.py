@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 
 class BarProgress:
@@ -77,11 +79,11 @@ class Losses(Protocol):
 
 
 class TrainingBar:
-    """A bar of training steps with the latest losses."""
+    """A bar of training steps, and under it the latest losses."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._task = bars.add_task("training", total=None, losses="")
+    def __init__(self, bars: Progress, losses: Text) -> None:
+        self._bars, self._losses = bars, losses
+        self._task = bars.add_task("training", total=None)
         self._began, self._rows, self._seconds, self._batch = 0.0, 0, 0.0, 1
 
     def start(self, total_steps: int, done: int = 0, batch: int = 1) -> None:
@@ -104,7 +106,8 @@ class TrainingBar:
         shown = f"{pace}  loss {losses.total:.2f}  reconstruction {losses.reconstruction:.2f}  KL {losses.kl:.2f}"
         if losses.regulariser:
             shown += f"  regulariser {losses.regulariser:.3f}"
-        self._bars.update(self._task, advance=steps, losses=shown)
+        self._losses.plain = shown
+        self._bars.update(self._task, advance=steps)
 
     def close(self) -> None:
         """Training has ended."""
@@ -115,12 +118,10 @@ class TrainingBar:
 def training_display(*, quiet: bool = False) -> Iterator[TrainingBar]:
     """A bar that vanishes when training has ended."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
-        yield TrainingBar(bars)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars, losses = Progress(*columns, console=console), Text(no_wrap=True, overflow="ellipsis")
+    if quiet or not console.is_terminal:
+        yield TrainingBar(bars, losses)
+        return
+    with Live(Group(bars, losses), console=console, transient=True):
+        yield TrainingBar(bars, losses)
