@@ -192,7 +192,6 @@ def train(
 
     Example: circuitprobe train adult --arch beta-vae --epochs 5 --out model.pt
     """
-    from circuitprobe.adapters.data import TableSchema
     from circuitprobe.reference_models import TrainingInterrupted
     from circuitprobe.reference_models import train as run
     from circuitprobe.reference_models.summary import training_summary
@@ -203,8 +202,7 @@ def train(
             trained = run(
                 data, arch=arch, epochs=epochs, steps=steps, beta=beta, gamma=gamma, lambda_od=lambda_od, latents=latents,
                 batch=batch, lr=lr, patience=patience, seed=seed, target=target,
-                schema=None if schema is None else TableSchema.load(schema),
-                rows=rows, device=device, out=out, resume=resume, progress=progress,
+                schema=schema, rows=rows, device=device, out=out, resume=resume, progress=progress,
             )  # fmt: skip
     except TrainingInterrupted as kept:
         typer.echo(f"circuitprobe: {kept}", err=True)

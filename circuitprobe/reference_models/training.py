@@ -13,7 +13,7 @@ from circuitprobe.adapters.data import TableSchema
 from circuitprobe.adapters.models import resolve_device
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.reference_models.architectures import build
-from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, resumable
+from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, partial_path, resumable
 from circuitprobe.reference_models.objectives import Modality, objective_for
 from circuitprobe.reference_models.trained import Origin, Plan, TrainedModel
 from circuitprobe.reference_models.training_images import is_image_source, read_training_images, refuse_table_options
@@ -124,7 +124,7 @@ def train(
     _check_choices(epochs, steps, hidden, patience, batch, objective.least_batch)
     place = torch.device(resolve_device(device))
     if out is not None:
-        check_writable(out, [source] if isinstance(source, str | Path) else [])
+        _check_places(Path(out), source, schema)
     if resume and out is None:
         raise UsageError("resume without out", expected="the checkpoint to go on with", fix="out=..., or no resume")
     data = _read(source, modality, target, schema, hidden, rows, seed)
@@ -137,6 +137,12 @@ def train(
     return train_rows(
         data, arch, latents, hidden or HIDDEN, plan, place, Path(out) if out else None, progress, resume=resume
     )
+
+
+def _check_places(out: Path, *inputs: object) -> None:
+    read = [given for given in inputs if isinstance(given, str | Path)]
+    for place in (out, partial_path(out)):
+        check_writable(place, read)
 
 
 def _read(
@@ -186,8 +192,10 @@ def train_rows(
     """
     config = data.config(arch, latents, hidden)
     train_index, validation_index = split_rows(len(data), plan.loop.seed, data.modality)
-    origin = Origin(data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index))
-    identity = Identity(config, plan, origin, data.digest())
+    origin = Origin(
+        data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index), data.digest()
+    )
+    identity = Identity(config, plan, origin)
     left = resumable(out, identity) if resume and out is not None else None
     if isinstance(left, TrainedModel):
         return left
@@ -202,13 +210,13 @@ def train_rows(
             keeper.latest = left
         try:
             trainer.run(progress, keeper.after_round)
+            trained = best_of(trainer.snapshot(), identity, trainer.ended)
+            keeper.finished(trained)
         except KeyboardInterrupt:
             raise keeper.interrupted() from None
         except ModelError:
             keeper.discard()
             raise
-    trained = best_of(trainer.snapshot(), identity, trainer.ended)
-    keeper.finished(trained)
     return trained
 
 
