@@ -78,6 +78,7 @@ def train(
     seed: int = 0,
     target: str | None = None,
     schema: TableSchema | str | Path | None = None,
+    array: str | None = None,
     rows: int | None = None,
     device: str = "cpu",
     out: str | Path | None = None,
@@ -102,10 +103,12 @@ def train(
         hidden: units of each hidden layer of a table's encoder, default (128, 128); the decoder mirrors them.
         batch: rows per gradient step; default 256 for tables, 64 for images.
         lr: learning rate of Adam; default 1e-3 for tables, 5e-4 for images.
-        patience: a round is a fortieth of the steps; training stops after so many without a better validation loss, 0: never.
+        patience: a round is a fortieth of the steps, at most 1,000; training stops after so many without a better validation
+            loss, 0: never.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
         schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.
+        array: which array of an .npz or .pt file holds the images, where several could.
         rows: train on this many rows, drawn by the seed; all of them where None (512 MiB of images from a file).
         device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
         out: where the checkpoint goes. Ctrl-C leaves the best so far there, a crash leaves ``OUT.partial``.
@@ -127,7 +130,7 @@ def train(
         _check_places(Path(out), source, schema)
     if resume and out is None:
         raise UsageError("resume without out", expected="the checkpoint to go on with", fix="out=..., or no resume")
-    data = _read(source, modality, target, schema, hidden, rows, seed)
+    data = _read(source, modality, target, schema, hidden, rows, seed, array)
     rates = RATES[modality]
     batch = batch or rates.batch
     loop = LoopSettings(
@@ -153,10 +156,15 @@ def _read(
     hidden: tuple[int, ...] | None,
     rows: int | None,
     seed: int,
+    array: str | None,
 ) -> TrainingData:
     if modality == "image" and isinstance(source, str | Path):
         refuse_table_options(source, target=target, schema=schema, hidden=hidden)
-        return read_training_images(source, rows=rows, seed=seed)
+        return read_training_images(source, rows=rows, seed=seed, array=array)
+    if array is not None:
+        raise UsageError(
+            f"--array {array} with a table", expected="a file of arrays (.npz, .pt)", fix="leave out --array"
+        )
     schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
     return read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
 
