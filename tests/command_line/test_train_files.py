@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -49,3 +50,17 @@ def test_a_name_that_begins_with_a_hyphen_is_printed_so_that_it_can_be_typed(
     trained = command("train", "one.npy", "--out", "-m.pt", "--steps", 1)
     assert (folder / "-m.pt").is_file()
     assert "audit ./-m.pt one.npy" in trained.out
+
+
+@pytest.mark.parametrize(
+    ("arch", "measure"),
+    [("vae", "negative ELBO"), ("factor-vae", "negative ELBO"), ("beta-vae", "objective"), ("dip-vae-ii", "objective")],
+)
+def test_the_figure_that_chose_the_weights_is_named(
+    arch: str, measure: str, folder: Path, command: Callable[..., Any]
+) -> None:
+    """FactorVAE's weights are chosen without its regulariser, which a discriminator estimates."""
+    trained = command("train", "one.npy", "--out", "m.pt", "--steps", 1, "--arch", arch)
+    assert f"({measure}, nats per row" in trained.out
+    last = torch.load(folder / "m.pt", weights_only=True)["training"]["log"][-1]
+    assert (last["validation"] == last["validation_elbo"]) == (measure == "negative ELBO")
