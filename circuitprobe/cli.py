@@ -182,12 +182,14 @@ def train(
     patience: Annotated[
         int,
         typer.Option(
-            help="Stop after so many fortieths of the steps without a better validation loss; 0: never.", min=0
+            help="Stop after so many rounds (a fortieth of the steps, at most 1,000) without a better validation loss; 0: never.",
+            min=0,
         ),
     ] = 10,
     seed: Seed = 0,
-    target: Target = None,
+    target: Annotated[str | None, typer.Option(help="Label column of a table, never a feature.")] = None,
     schema: SchemaFile = None,
+    array: ArrayName = None,
     rows: Annotated[int | None, typer.Option(help="Train on a sample of this many rows; default: all.", min=50)] = None,
     device: Device = "cpu",
     resume: Annotated[
@@ -199,7 +201,6 @@ def train(
 
     Example: circuitprobe train adult --arch beta-vae --epochs 5 --out model.pt
     """
-    from circuitprobe.adapters.data import TableSchema
     from circuitprobe.reference_models import TrainingInterrupted
     from circuitprobe.reference_models import train as run
     from circuitprobe.reference_models.summary import training_summary
@@ -210,14 +211,13 @@ def train(
             trained = run(
                 data, arch=arch, epochs=epochs, steps=steps, beta=beta, gamma=gamma, lambda_od=lambda_od, latents=latents,
                 batch=batch, lr=lr, patience=patience, seed=seed, target=target,
-                schema=None if schema is None else TableSchema.load(schema),
-                rows=rows, device=device, out=out, resume=resume, progress=progress,
+                schema=schema, array=array, rows=rows, device=device, out=out, resume=resume, progress=progress,
             )  # fmt: skip
     except TrainingInterrupted as kept:
         typer.echo(f"circuitprobe: {kept}", err=True)
         raise
     if not quiet:
-        typer.echo(training_summary(trained, data, str(out), progress.pace))
+        typer.echo(training_summary(trained, data, str(out), progress.pace, array))
 
 
 @app.command()

@@ -12,10 +12,10 @@ import torch
 
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.reference_models.architectures import build
-from circuitprobe.reference_models.checkpoint import FORMAT, VERSION, save_checkpoint
+from circuitprobe.reference_models.checkpoint import FORMAT, VERSION, rebuild, save_checkpoint
 from circuitprobe.reference_models.losses import LogEntry
 from circuitprobe.reference_models.trained import Origin, Plan, TrainedModel
-from circuitprobe.reference_models.training_loop import Snapshot, Trainer
+from circuitprobe.reference_models.training_loop import STATE, Snapshot, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,18 +46,16 @@ class Identity:
         config: the network.
         plan: how it is trained.
         origin: on what.
-        digest: of the rows.
     """
 
     config: Config
     plan: Plan
     origin: Origin
-    digest: str
 
     def to_dict(self) -> dict[str, object]:
         """One flat dictionary, for comparison and messages."""
         flat: dict[str, object] = {"arch": self.config.name, **self.plan.to_dict(), "latents": self.config.latents}
-        return {**flat, "network": self.config.to_dict(), "rows": self.origin.rows, "digest": self.digest}
+        return {**flat, "network": self.config.to_dict(), "rows": self.origin.rows, "digest": self.origin.digest}
 
 
 class Keeper:
@@ -144,16 +142,24 @@ def resumable(path: Path, identity: Identity) -> Snapshot | TrainedModel | None:
         raise _unreadable(found) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT or payload.get("version") != VERSION:
         raise _unreadable(found)
+    try:
+        return _left(found, payload, identity)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(found) from error
+
+
+def _left(found: Path, payload: Mapping[str, Any], identity: Identity) -> Snapshot | TrainedModel:
+    rebuild(payload)
     resume, training = payload.get("resume"), payload["training"]
     network = payload["architecture"]
-    told = (resume or {}).get("identity") or {
-        "arch": network.get("name"), **training, "latents": network.get("latents"), "network": network,
-    }  # fmt: skip
-    _check_same(found, told, identity)
+    told = {"arch": network["name"], **training, "latents": network["latents"], "network": network}
+    _check_same(found, told if resume is None else resume["identity"], identity)
     log = tuple(_entry(entry) for entry in training["log"])
     if resume is None:
         finished = Snapshot({}, payload["state_dict"], training["best_step"], log)
         return best_of(finished, identity, training["ended"])
+    if not resume["state"].keys() >= STATE:
+        raise _unreadable(found)
     return Snapshot(resume["state"], payload["state_dict"], training["best_step"], log)
 
 

@@ -93,5 +93,5 @@ def check_finite(value: float, what: str, step: int, first: float | None = None)
     raise ModelError(
         f"training diverged: the {what} is {value:.4g} at step {step:,}{began}",
         expected="a finite loss that falls",
-        fix="a learning rate ten times smaller, a weaker regulariser, or a look at columns with extreme values",
+        fix="a learning rate ten times smaller (`--lr`), a weaker regulariser, or a look at columns with extreme values",
     )

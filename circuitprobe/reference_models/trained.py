@@ -25,6 +25,7 @@ class Origin:
         ignored: other columns that are no feature.
         rows: rows that gradients came from.
         validation_rows: rows held out.
+        digest: a hash over the rows.
     """
 
     encoding: TableEncoding | None
@@ -33,6 +34,7 @@ class Origin:
     ignored: tuple[str, ...]
     rows: int
     validation_rows: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class TrainedModel:
             **self.plan.to_dict(),
             "rows": self.origin.rows,
             "validation_rows": self.origin.validation_rows,
+            "digest": self.origin.digest,
             "best_step": self.best_step,
             "ended": self.ended,
             "log": [asdict(entry) for entry in self.log],

@@ -13,7 +13,7 @@ from circuitprobe.adapters.data import TableSchema
 from circuitprobe.adapters.models import resolve_device
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.reference_models.architectures import build
-from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, resumable
+from circuitprobe.reference_models.keeping import Identity, Keeper, best_of, partial_path, resumable
 from circuitprobe.reference_models.objectives import Modality, objective_for
 from circuitprobe.reference_models.trained import Origin, Plan, TrainedModel
 from circuitprobe.reference_models.training_images import is_image_source, read_training_images, refuse_table_options
@@ -78,6 +78,7 @@ def train(
     seed: int = 0,
     target: str | None = None,
     schema: TableSchema | str | Path | None = None,
+    array: str | None = None,
     rows: int | None = None,
     device: str = "cpu",
     out: str | Path | None = None,
@@ -102,10 +103,12 @@ def train(
         hidden: units of each hidden layer of a table's encoder, default (128, 128); the decoder mirrors them.
         batch: rows per gradient step; default 256 for tables, 64 for images.
         lr: learning rate of Adam; default 1e-3 for tables, 5e-4 for images.
-        patience: a round is a fortieth of the steps; training stops after so many without a better validation loss, 0: never.
+        patience: a round is a fortieth of the steps, at most 1,000; training stops after so many without a better validation
+            loss, 0: never.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
         schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.
+        array: which array of an .npz or .pt file holds the images, where several could.
         rows: train on this many rows, drawn by the seed; all of them where None (512 MiB of images from a file).
         device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
         out: where the checkpoint goes. Ctrl-C leaves the best so far there, a crash leaves ``OUT.partial``.
@@ -124,10 +127,10 @@ def train(
     _check_choices(epochs, steps, hidden, patience, batch, objective.least_batch)
     place = torch.device(resolve_device(device))
     if out is not None:
-        check_writable(out, [source] if isinstance(source, str | Path) else [])
+        _check_places(Path(out), source, schema)
     if resume and out is None:
         raise UsageError("resume without out", expected="the checkpoint to go on with", fix="out=..., or no resume")
-    data = _read(source, modality, target, schema, hidden, rows, seed)
+    data = _read(source, modality, target, schema, hidden, rows, seed, array)
     rates = RATES[modality]
     batch = batch or rates.batch
     loop = LoopSettings(
@@ -139,6 +142,12 @@ def train(
     )
 
 
+def _check_places(out: Path, *inputs: object) -> None:
+    read = [given for given in inputs if isinstance(given, str | Path)]
+    for place in (out, partial_path(out)):
+        check_writable(place, read)
+
+
 def _read(
     source: str | Path | pd.DataFrame,
     modality: Modality,
@@ -147,10 +156,15 @@ def _read(
     hidden: tuple[int, ...] | None,
     rows: int | None,
     seed: int,
+    array: str | None,
 ) -> TrainingData:
     if modality == "image" and isinstance(source, str | Path):
         refuse_table_options(source, target=target, schema=schema, hidden=hidden)
-        return read_training_images(source, rows=rows, seed=seed)
+        return read_training_images(source, rows=rows, seed=seed, array=array)
+    if array is not None:
+        raise UsageError(
+            f"--array {array} with a table", expected="a file of arrays (.npz, .pt)", fix="leave out --array"
+        )
     schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
     return read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
 
@@ -186,8 +200,10 @@ def train_rows(
     """
     config = data.config(arch, latents, hidden)
     train_index, validation_index = split_rows(len(data), plan.loop.seed, data.modality)
-    origin = Origin(data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index))
-    identity = Identity(config, plan, origin, data.digest())
+    origin = Origin(
+        data.encoding, data.source, data.target, data.ignored, len(train_index), len(validation_index), data.digest()
+    )
+    identity = Identity(config, plan, origin)
     left = resumable(out, identity) if resume and out is not None else None
     if isinstance(left, TrainedModel):
         return left
@@ -202,13 +218,13 @@ def train_rows(
             keeper.latest = left
         try:
             trainer.run(progress, keeper.after_round)
+            trained = best_of(trainer.snapshot(), identity, trainer.ended)
+            keeper.finished(trained)
         except KeyboardInterrupt:
             raise keeper.interrupted() from None
         except ModelError:
             keeper.discard()
             raise
-    trained = best_of(trainer.snapshot(), identity, trainer.ended)
-    keeper.finished(trained)
     return trained
 
 

@@ -121,7 +121,7 @@ def is_image_source(source: object) -> bool:
 
 
 def read_training_images(
-    source: str | Path, *, rows: int | None = None, seed: int = 0
+    source: str | Path, *, rows: int | None = None, seed: int = 0, array: str | None = None
 ) -> TrainingImages | RenderedImages:
     """Images to train on.
 
@@ -129,13 +129,14 @@ def read_training_images(
         source: ``dsprites``, a file of arrays, or a folder of pictures.
         rows: how many images to draw; without it all of dSprites, and as many of a file as 512 MiB hold.
         seed: of that draw.
+        array: which array of several.
 
     Raises:
         DataError: fewer than 50 images, no images, or sides that four convolutions of stride 2 do not divide.
     """
-    if str(source) in IMAGE_BENCHMARKS and not Path(source).exists():
+    if array is None and str(source) in IMAGE_BENCHMARKS and not Path(source).exists():
         return RenderedImages(drawn_rows(dsprites.IMAGES, rows, seed))
-    first = read_array_source(source, rows=2, seed=seed)
+    first = read_array_source(source, rows=2, seed=seed, array=array)
     if first.values.ndim < 3:
         raise DataError(
             f"{first.source} holds rows of {first.values.shape[1]} numbers.",
@@ -143,7 +144,7 @@ def read_training_images(
             fix="save the rows as a CSV, or the images with height and width",
         )
     per_image = first.values[0].size * 4
-    drawn = read_array_source(source, rows=rows or max(1, HELD // per_image), seed=seed)
+    drawn = read_array_source(source, rows=rows or max(1, HELD // per_image), seed=seed, array=array)
     values, _ = intensities(drawn)
     images = image_layouts(values, channels_last=drawn.channels_last)[0]
     _check(images.shape, len(values), drawn.source, drawn.total)

@@ -42,6 +42,9 @@ REPORT_EVERY = 10
 ROUNDS, LONGEST_ROUND = 40, 1000
 """A round is a fortieth of the steps, at most 1,000: after each the rows held out are scored and a training can be gone on with."""
 
+STATE = frozenset({"step", "first", "model", "optimiser", "noise"})
+"""What a snapshot's state holds whatever the objective."""
+
 ORDER, SECOND_ORDER, NOISE, VALIDATION, ADVERSARY = range(5)
 """Streams of random numbers, each drawn from (seed, stream, epoch)."""
 
@@ -294,8 +297,11 @@ def _generator(seed: int, stream: int, epoch: int = 0) -> torch.Generator:
 
 
 def _load_optimiser(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:
-    """Load moments in the memory layout of their parameters: the fused steps pair them by place in memory."""
-    optimiser.load_state_dict(state)
+    """Load moments in the memory layout of their parameters: the fused steps pair them by place in memory.
+
+    A copy is loaded: the optimiser keeps some tensors that it is given, and counts steps in them in place.
+    """
+    optimiser.load_state_dict(copy.deepcopy(state))
     for parameter, moments in optimiser.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

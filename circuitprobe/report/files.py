@@ -29,12 +29,26 @@ def check_writable(path: str | Path, inputs: Iterable[str | Path | None] = ()) -
         raise _refused(target, "it is a device or a pipe")
     folder = target.resolve().parent
     if not folder.is_dir():
+        above = next(place for place in (folder, *folder.parents) if place.exists())
+        if not above.is_dir():
+            raise _refused(target, f"{above.name} is a file, no folder")
         raise _refused(target, f"there is no folder {target.parent}", fix=f"mkdir -p {target.parent}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _refused(target, f"the folder {target.parent} is not writable")
     for given in inputs:
         if given is not None and target.exists() and Path(given).exists() and target.samefile(given):
             raise _refused(target, "it is read in the same run and would be lost")
+        if given is not None and _picture_in(target, Path(given)):
+            raise _refused(target, f"it is a picture of {given}, which is read in the same run, and would be lost")
+
+
+def _picture_in(target: Path, folder: Path) -> bool:
+    """Whether a file is one of the pictures that a folder is read for."""
+    from circuitprobe.adapters.data.picture_folder import SUFFIXES
+
+    if not folder.is_dir() or not target.is_file() or target.suffix.lower() not in SUFFIXES:
+        return False
+    return target.resolve().is_relative_to(folder.resolve())
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

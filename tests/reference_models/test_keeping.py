@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -231,3 +233,87 @@ def test_the_kept_weights_are_those_of_the_best_step(monkeypatch: pytest.MonkeyP
     trained = run(None, steps=1200, hidden=(128,), lr=5e-3, latents=6, patience=0)
     assert trained.best_step < 1200
     assert torch.equal(weights(trained), seen[trained.best_step])
+
+
+def test_a_finished_training_on_other_rows_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    """As many rows of the same columns: only what is in them tells the tables apart."""
+    path = tmp_path / "m.pt"
+    run(path)
+    other = table().assign(weight=lambda frame: frame["weight"].to_numpy()[::-1])
+    with pytest.raises(UsageError, match="other rows or another table"):
+        train(other, steps=80, batch=16, latents=2, hidden=(8,), out=path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda payload: payload.pop("training"),
+        lambda payload: payload["training"].pop("log"),
+        lambda payload: payload["training"]["log"][0].pop("kl"),
+        lambda payload: payload["state_dict"].clear(),
+        lambda payload: payload.update(resume=3),
+        lambda payload: payload.update(resume={}),
+        lambda payload: payload["resume"].update(state={}),
+    ],
+)
+def test_resume_says_that_a_checkpoint_is_damaged(damage: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    with pytest.raises(TrainingInterrupted):
+        run(path, stop_at=50)
+    payload = torch.load(path, weights_only=True)
+    damage(payload)
+    torch.save(payload, path)
+    with pytest.raises(ModelError):
+        run(path, resume=True)
+
+
+def test_ctrl_c_while_the_finished_model_is_written_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, save = tmp_path / "m.pt", keeping.save_checkpoint
+
+    def stopped(*args: Any, **options: Any) -> None:
+        monkeypatch.setattr(keeping, "save_checkpoint", save)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keeping, "save_checkpoint", stopped)
+    with pytest.raises(TrainingInterrupted, match="holds the best weights so far"):
+        run(path)
+    again = Stopper(None)
+    resumed = train(table(), steps=80, batch=16, latents=2, hidden=(8,), out=path, resume=True, progress=again)
+    assert again.began == 80
+    assert torch.equal(weights(resumed), weights(run(None)))
+    assert "resume" not in torch.load(path, weights_only=True)
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    data, schema = tmp_path / "m.pt.partial", tmp_path / "schema.toml"
+    table().to_csv(data, index=False)
+    schema.write_text('[columns.height]\nkind = "numeric"\n', encoding="utf-8")
+    before = data.read_bytes(), schema.read_bytes()
+    with pytest.raises(UsageError, match=r"m\.pt\.partial: it is read in the same run"):
+        train(data, steps=2, out=tmp_path / "m.pt")
+    with pytest.raises(UsageError, match=r"schema\.toml: it is read in the same run"):
+        train(data, steps=2, schema=schema, out=schema)
+    assert (data.read_bytes(), schema.read_bytes()) == before
+
+
+def test_a_folder_in_the_place_of_the_partial_file_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "m.pt.partial").mkdir()
+    with pytest.raises(UsageError, match=r"m\.pt\.partial: it is a folder"):
+        run(tmp_path / "m.pt")
+    assert not (tmp_path / "m.pt").exists()
+
+
+@pytest.mark.parametrize("arch", ["vae", "factor-vae"])
+def test_interrupted_again_before_the_first_round_is_over_is_the_undisturbed_training(
+    arch: str, tmp_path: Path
+) -> None:
+    """What was read is written again as it was: the steps that were begun on it have left no trace in it."""
+    path = tmp_path / "m.pt"
+    whole = run(None, arch=arch, steps=800)
+    with pytest.raises(TrainingInterrupted):
+        run(path, arch=arch, steps=800, stop_at=100)
+    with pytest.raises(TrainingInterrupted):
+        run(path, arch=arch, steps=800, stop_at=90, resume=True)
+    assert torch.equal(weights(whole), weights(run(path, arch=arch, steps=800, resume=True)))

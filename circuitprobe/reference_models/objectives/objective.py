@@ -58,6 +58,11 @@ class Objective:
         """The loss with its weights whole, from means that are already numbers."""
         return reconstruction + self.kl_weight * kl + self.weight * regulariser
 
+    @property
+    def scored_by_elbo(self) -> bool:
+        """Whether ``score`` is the negative ELBO."""
+        return self.kl_weight == 1.0 and (self.adversarial or self.weight == 0.0)
+
     def score(self, reconstruction: float, kl: float, regulariser: float) -> float:
         """What tells better weights from worse ones on the rows held out.
 
