@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def truth_sample(
     Raises:
         DataError: see ``cp.ground_truth``.
     """
-    z, v = _codes(codes), np.asarray(factors)
+    z, v = _codes(codes), _factors(factors)
     if v.ndim != 2 or len(v) != len(z) or v.shape[1] == 0:
         raise DataError(
             f"codes of shape {z.shape} with factors of shape {v.shape}",
@@ -130,8 +130,38 @@ def _unusable(classes: IntArray, train: int) -> str:
     return ""
 
 
+def _array(given: npt.ArrayLike) -> npt.NDArray[Any]:
+    # a tensor that carries gradients refuses to become an array by itself
+    return np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+
+
+def _factors(given: npt.ArrayLike) -> npt.NDArray[Any]:
+    factors = _array(given)
+    # nan alone differs from itself
+    missing = int(np.sum(factors != factors))
+    missing += sum(value is None for value in factors.flat) if factors.dtype == object else 0
+    if missing:
+        raise DataError(
+            f"{missing:,} values of the factors are missing",
+            expected="a value of each factor for each row",
+            fix="leave out these rows: pandas.notna(factors).all(axis=1)",
+        )
+    mixed = [k for k, column in enumerate(factors.T) if factors.dtype == object and len(_text(column)) > 1]
+    if mixed:
+        raise DataError(
+            f"column {mixed[0]} of the factors (counted from 0) holds text and numbers",
+            expected="one or the other: classes are numbered in the order of the values",
+            fix=f"factors[:, {mixed[0]}] = factors[:, {mixed[0]}].astype(str)",
+        )
+    return factors
+
+
+def _text(column: Any) -> set[bool]:  # noqa: ANN401 - one value where the factors have one axis
+    return {isinstance(value, str) for value in np.atleast_1d(column).flat}
+
+
 def _codes(given: npt.ArrayLike) -> FloatArray:
-    codes = np.asarray(given)
+    codes = _array(given)
     if codes.ndim != 2 or codes.shape[1] == 0 or codes.dtype.kind not in "fiub":
         raise DataError(
             f"codes of shape {codes.shape}, {codes.dtype}",

@@ -212,3 +212,30 @@ def test_arrays_that_make_no_sense_are_refused(codes: Any, factors: Any, told: s
         cp.ground_truth(codes, factors, dci=False)
     with pytest.raises(cp.DataError, match="factor names"):
         cp.ground_truth(np.zeros((100, 2)), np.arange(100)[:, None] % 2, names=("a", "b"), dci=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(None, "1 values of the factors are missing"), ("a", "column 1 .* text and numbers")]
+)
+def test_a_factor_value_that_is_no_class_is_told(value: object, said: str) -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 3, size=(90, 2)).astype(object)
+    factors[7, 1] = value
+    with pytest.raises(cp.DataError, match=said):
+        cp.ground_truth(rng.normal(size=(90, 2)), factors, dci=False)
+
+
+def test_nan_is_no_class_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 3, size=(90, 2)).astype(float)
+    factors[:2, 0] = np.nan
+    with pytest.raises(cp.DataError, match="2 values of the factors are missing"):
+        cp.ground_truth(rng.normal(size=(90, 2)), factors, dci=False)
+
+
+def test_codes_that_carry_gradients_are_taken() -> None:
+    rng = np.random.default_rng(0)
+    factors, codes = rng.integers(0, 3, size=(90, 2)), rng.normal(size=(90, 2))
+    carrying = torch.tensor(codes, requires_grad=True)
+    found, known = (cp.ground_truth(given, factors, dci=False, resamples=20) for given in (carrying, codes))
+    assert found == known
