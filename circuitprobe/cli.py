@@ -189,6 +189,7 @@ def train(
     seed: Seed = 0,
     target: Annotated[str | None, typer.Option(help="Label column of a table, never a feature.")] = None,
     schema: SchemaFile = None,
+    ignore: Ignore = None,
     array: ArrayName = None,
     rows: Annotated[int | None, typer.Option(help="Train on a sample of this many rows; default: all.", min=50)] = None,
     device: Device = "cpu",
@@ -211,7 +212,8 @@ def train(
             trained = run(
                 data, arch=arch, epochs=epochs, steps=steps, beta=beta, gamma=gamma, lambda_od=lambda_od, latents=latents,
                 batch=batch, lr=lr, patience=patience, seed=seed, target=target,
-                schema=schema, array=array, rows=rows, device=device, out=out, resume=resume, progress=progress,
+                schema=schema, ignore=ignore or (), array=array, rows=rows, device=device, out=out, resume=resume,
+                progress=progress,
             )  # fmt: skip
     except TrainingInterrupted as kept:
         typer.echo(f"circuitprobe: {kept}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from circuitprobe.errors import UsageError
 from circuitprobe.levels.truth_sample import TruthSample, truth_sample
 from circuitprobe.metrics.ground_truth import (
     Dci,
@@ -39,6 +40,7 @@ MIG_PERMUTATIONS = 10
 SAP_PERMUTATIONS = 3
 VOTE_PERMUTATIONS = 10
 DCI_PERMUTATIONS = 1
+LEAST_RESAMPLES = 10
 
 Tick = Callable[[], None]
 
@@ -96,7 +98,14 @@ def ground_truth(
 
     Raises:
         DataError: arrays that do not fit each other, numbers that are not finite, too few rows, no factor that varies.
+        UsageError: a seed or number of resamples out of range.
     """
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed = {seed}", expected="a seed from 0 to 4294967295", fix="seed = 0")
+    if resamples < LEAST_RESAMPLES:
+        raise UsageError(
+            f"resamples = {resamples}", expected=f"at least {LEAST_RESAMPLES}", fix="leave resamples out: 1,000"
+        )
     return scored(truth_sample(codes, factors, names, latents, seed), seed, resamples, with_dci=dci, tick=progress)
 
 

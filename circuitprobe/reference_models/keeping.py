@@ -61,8 +61,8 @@ class Identity:
 class Keeper:
     """Keeps a running training on disk; without a path only in memory.
 
-    While training runs its state goes to ``PATH.partial`` every 15 seconds, so that an older file stays until there is a better
-    one. Ctrl-C puts the best weights so far, with what is needed to go on, at PATH; a crash leaves the partial file.
+    While training runs its state goes to ``PATH.partial`` every 15 seconds, and an older file at PATH stays. Ctrl-C puts the
+    best weights so far, with what is needed to go on, at PATH; a crash leaves the partial file.
     """
 
     def __init__(self, path: Path | None, identity: Identity) -> None:

@@ -22,6 +22,8 @@ from circuitprobe.reference_models.training_rows import read_training_rows
 from circuitprobe.report.files import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from torch import Tensor
 
@@ -78,6 +80,7 @@ def train(
     seed: int = 0,
     target: str | None = None,
     schema: TableSchema | str | Path | None = None,
+    ignore: str | Sequence[str] = (),
     array: str | None = None,
     rows: int | None = None,
     device: str = "cpu",
@@ -108,6 +111,7 @@ def train(
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
         schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.
+        ignore: further columns to keep out of the features.
         array: which array of an .npz or .pt file holds the images, where several could.
         rows: train on this many rows, drawn by the seed; all of them where None (512 MiB of images from a file).
         device: ``cpu``, ``cuda`` or another device of torch; ``auto`` takes a GPU where there is one.
@@ -130,7 +134,8 @@ def train(
         _check_places(Path(out), source, schema)
     if resume and out is None:
         raise UsageError("resume without out", expected="the checkpoint to go on with", fix="out=..., or no resume")
-    data = _read(source, modality, target, schema, hidden, rows, seed, array)
+    left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    data = _read(source, modality, target, schema, left_out, hidden, rows, seed, array)
     rates = RATES[modality]
     batch = batch or rates.batch
     loop = LoopSettings(
@@ -153,20 +158,21 @@ def _read(
     modality: Modality,
     target: str | None,
     schema: TableSchema | str | Path | None,
+    ignore: tuple[str, ...],
     hidden: tuple[int, ...] | None,
     rows: int | None,
     seed: int,
     array: str | None,
 ) -> TrainingData:
     if modality == "image" and isinstance(source, str | Path):
-        refuse_table_options(source, target=target, schema=schema, hidden=hidden)
+        refuse_table_options(source, target=target, schema=schema, ignore=ignore or None, hidden=hidden)
         return read_training_images(source, rows=rows, seed=seed, array=array)
     if array is not None:
         raise UsageError(
             f"--array {array} with a table", expected="a file of arrays (.npz, .pt)", fix="leave out --array"
         )
     schema = TableSchema.load(schema) if isinstance(schema, str | Path) else schema
-    return read_training_rows(source, target=target, schema=schema, rows=rows, seed=seed)
+    return read_training_rows(source, target=target, schema=schema, ignore=ignore, rows=rows, seed=seed)
 
 
 def train_rows(

@@ -18,6 +18,8 @@ from circuitprobe.errors import DataError
 from circuitprobe.reference_models.config import Config, TableConfig, blocks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from circuitprobe.adapters.benchmarks import Benchmark
@@ -133,6 +135,7 @@ def read_training_rows(
     *,
     target: str | None = None,
     schema: TableSchema | None = None,
+    ignore: Sequence[str] = (),
     rows: int | None = None,
     seed: int = 0,
 ) -> TrainingRows:
@@ -142,11 +145,12 @@ def read_training_rows(
         source: a file, a data frame or a benchmark's name.
         target: the column to keep out; a benchmark or the schema may name it instead.
         schema: overrides what is inferred.
+        ignore: further columns to keep out.
         rows: how many rows to draw; all of them where None.
         seed: of that draw.
 
     Raises:
-        DataError: fewer than 50 rows, an unknown target, no feature left, or values that are not finite.
+        DataError: fewer than 50 rows, an unknown target or column to ignore, no feature left, or values that are not finite.
     """
     known = _benchmark_of(source)
     table = read_table(source, rows=rows, seed=seed, schema=schema)
@@ -158,19 +162,27 @@ def read_training_rows(
         )
     target = target or (schema.target if schema else None) or (known.target if known else None)
     names = tuple(column.name for column in table.columns)
-    if target is not None and target not in names:
-        raise DataError(
-            f"{table.source} has no column {target!r} to keep out as the target",
-            expected=f"one of {listed(names)}",
-            fix=did_you_mean(target, names) or "name one of them with `--target`, or leave --target out",
-        )
+    _check_names(table.source, names, ("target", *((target,) if target is not None else ())))
+    _check_names(table.source, names, ("ignore", *ignore))
     outcomes = known.outcomes if known else ()
-    excluded = tuple(dict.fromkeys((*outcomes, *((target,) if target is not None else ()))))
+    excluded = tuple(dict.fromkeys((*outcomes, *((target,) if target is not None else ()), *ignore)))
     encoding = fit_encoding(table, exclude=excluded, schema=schema)
     encoded = {column.name for column in encoding.columns}
     unread = (*(known.ignore if known else ()), *(schema.ignored if schema else ()))
     left_out = tuple(dict.fromkeys(name for name in (*names, *unread) if name not in encoded and name != target))
     return TrainingRows(_finite(table, encoding), encoding, table.source, target, left_out)
+
+
+def _check_names(source: str, names: tuple[str, ...], given: tuple[str, ...]) -> None:
+    """Refuse columns that an option (the first entry) names and the table lacks."""
+    option, *columns = given
+    for column in columns:
+        if column not in names:
+            raise DataError(
+                f"{source} has no column {column!r} to keep out (--{option})",
+                expected=f"one of {listed(names)}",
+                fix=did_you_mean(column, names) or f"name one of them with `--{option}`, or leave --{option} out",
+            )
 
 
 def _benchmark_of(source: str | Path | pd.DataFrame) -> Benchmark | None:

@@ -191,6 +191,15 @@ def test_the_schema_names_the_target_and_ignores_columns() -> None:
     assert [column.name for column in data.encoding.columns] == ["height", "color"]
 
 
+def test_columns_to_ignore_are_kept_out() -> None:
+    trained = train(small_frame(), target="label", ignore=["weight"], steps=2)
+    assert [column.name for column in encoded(trained).columns] == ["height", "color"]
+    assert trained.origin.ignored == ("weight",)
+    with pytest.raises(DataError, match=r"'wieght' to keep out \(--ignore\)") as caught:
+        train(small_frame(), ignore="wieght")
+    assert "'weight'" in caught.value.fix
+
+
 def test_numeric_columns_are_standardised_and_complete() -> None:
     frame = small_frame()
     frame.loc[::7, "height"] = np.nan
