@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from circuitprobe.reference_models import ARCHITECTURES
+from circuitprobe.reference_models.keeping import partial_path
 from circuitprobe.report.progress import TrainingBar
 
 
@@ -89,19 +90,19 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
 
 
 def test_a_real_signal_keeps_the_best_and_resume_ends_as_if_undisturbed(csv: Path, tmp_path: Path) -> None:
-    program = "import sys; sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
+    program = (
+        "import sys; from circuitprobe.reference_models import keeping; keeping.WRITE_EVERY = 0.0; "
+        "sys.argv[0] = 'circuitprobe'; from circuitprobe.shell import main; main()"
+    )
     arguments = [sys.executable, "-c", program, "train", str(csv), "--steps", "1500", "--latents", "2"]
     arguments += ["--patience", "0", "--quiet", "--out"]
     out, whole = tmp_path / "m.pt", tmp_path / "whole.pt"
-    error, code = "", 0
-    # the first may be too early: torch is being imported, or the first round has not ended
-    for wait in (4.0, 6.0, 9.0, 14.0):
-        running = subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True)
-        time.sleep(wait)
-        running.send_signal(signal.SIGINT)
-        error, code = running.communicate(timeout=60)[1], running.returncode
-        if out.exists():
-            break
+    running = subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True)
+    while not partial_path(out).exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    error, code = running.communicate(timeout=60)[1], running.returncode
     assert "holds the best weights so far" in error
     assert code == 130
     assert torch.load(out, weights_only=True)["training"]["ended"] == "interrupted"
