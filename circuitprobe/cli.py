@@ -182,7 +182,8 @@ def train(
     patience: Annotated[
         int,
         typer.Option(
-            help="Stop after so many rounds (a fortieth of the steps, at most 1,000) without a better validation loss; 0: never.",
+            help="Stop after so many rounds (a fortieth of the steps, at most 1,000) without a better validation loss; 0: never. "
+            "factor-vae does all steps.",
             min=0,
         ),
     ] = 10,

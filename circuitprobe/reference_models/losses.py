@@ -40,8 +40,8 @@ class LogEntry:
         kl: KL( q(z|x) || N(0, I) ).
         regulariser: the objective's own, before its weight; 0 where it has none.
         total: the objective with its weights whole, also during warm-up.
-        validation: the same for the rows held out after the round, at the same noise each time; FactorVAE's without the
-            regulariser, whose estimate changes with its discriminator.
+        validation: the same for the rows held out after the round, at the same noise each time; FactorVAE's also changes with
+            its discriminator.
         validation_elbo: their reconstruction + KL, the negative ELBO, which is the same figure for every architecture.
     """
 

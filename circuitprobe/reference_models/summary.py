@@ -39,7 +39,7 @@ def _course(trained: TrainedModel) -> str:
     by_step = {entry.step: entry for entry in trained.log}
     first, best = trained.log[0], by_step[trained.best_step]
     early = f"; stopped early at step {trained.log[-1].step:,}" if trained.ended == "early" else ""
-    measure = "negative ELBO" if trained.plan.objective.scored_by_elbo else "objective"
+    measure = "negative ELBO" if trained.plan.objective.is_elbo else "objective"
     return (
         f"validation loss {first.validation:.2f} after step {first.step:,}, {best.validation:.2f} after step {best.step:,}, whose "
         f"weights were kept ({measure}, nats per row; {trained.origin.validation_rows:,} rows held out{early})"

@@ -107,7 +107,7 @@ def train(
         batch: rows per gradient step; default 256 for tables, 64 for images.
         lr: learning rate of Adam; default 1e-3 for tables, 5e-4 for images.
         patience: a round is a fortieth of the steps, at most 1,000; training stops after so many without a better validation
-            loss, 0: never.
+            loss, 0: never; FactorVAE, whose loss moves with its discriminator, does all steps.
         seed: of every random draw.
         target: the column to keep out of the features; a benchmark knows its own.
         schema: overrides what is inferred; numeric columns are standardised unless it gives center and scale.

@@ -229,17 +229,22 @@ class Trainer:
                 latest = Sums(self.device)
         means, held_out = whole.losses(self.objective), self._validation_losses()
         check_finite(held_out.total, "validation loss", self.step)
-        score = self.objective.score(held_out.reconstruction, held_out.kl, held_out.regulariser)
         elbo = held_out.reconstruction + held_out.kl
         self.log.append(
-            LogEntry(self.step, self.step / self.per_epoch, **asdict(means), validation=score, validation_elbo=elbo)
+            LogEntry(
+                self.step, self.step / self.per_epoch, **asdict(means), validation=held_out.total, validation_elbo=elbo
+            )
         )
         self._keep_best()
 
     def _keep_best(self) -> None:
-        """The latest weights while the objective still changes, then those with the smallest validation loss."""
+        """The latest weights while the objective still changes, then those with the smallest validation loss.
+
+        FactorVAE's objective changes as long as its discriminator learns: at first the total correlation is underestimated, and the
+        smallest loss would be an early one.
+        """
         since = [entry for entry in self.log if entry.step >= self.warm_steps]
-        if not since or since[-1].validation <= min(entry.validation for entry in since):
+        if self.objective.adversarial or not since or since[-1].validation <= min(entry.validation for entry in since):
             self.best = _on_cpu(dict(self.model.state_dict()))
             self.best_step = self.step
 

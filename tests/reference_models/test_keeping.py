@@ -317,3 +317,9 @@ def test_interrupted_again_before_the_first_round_is_over_is_the_undisturbed_tra
     with pytest.raises(TrainingInterrupted):
         run(path, arch=arch, steps=800, stop_at=90, resume=True)
     assert torch.equal(weights(whole), weights(run(path, arch=arch, steps=800, resume=True)))
+
+
+def test_factor_vae_does_all_steps_and_keeps_the_last_weights() -> None:
+    """Its objective grows while the discriminator learns: an early value is no better model."""
+    trained = run(None, arch="factor-vae", steps=400, patience=1)
+    assert (trained.best_step, trained.ended) == (400, "steps")

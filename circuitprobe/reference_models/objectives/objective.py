@@ -34,7 +34,8 @@ class Objective:
         weight: weight of the regulariser.
         regulariser_name: what the regulariser measures; "" where there is none.
         strength: the hyperparameter's name and value as a user types them; None for a plain VAE.
-        adversarial: a discriminator is trained beside the network.
+        adversarial: a discriminator is trained beside the network, so that the objective's value moves with it: two of its
+            values at different times cannot be compared.
         least_batch: rows that a batch must have for the regulariser to be defined.
     """
 
@@ -59,13 +60,6 @@ class Objective:
         return reconstruction + self.kl_weight * kl + self.weight * regulariser
 
     @property
-    def scored_by_elbo(self) -> bool:
-        """Whether ``score`` is the negative ELBO."""
-        return self.kl_weight == 1.0 and (self.adversarial or self.weight == 0.0)
-
-    def score(self, reconstruction: float, kl: float, regulariser: float) -> float:
-        """What tells better weights from worse ones on the rows held out.
-
-        The loss, but without a regulariser that a discriminator estimates: its estimate grows while the discriminator learns.
-        """
-        return self.value(reconstruction, kl, 0.0 if self.adversarial else regulariser)
+    def is_elbo(self) -> bool:
+        """Whether it is the negative ELBO and nothing else."""
+        return self.kl_weight == 1.0 and self.weight == 0.0
