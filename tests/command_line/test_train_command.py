@@ -89,6 +89,11 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
     assert "nothing was left to do" in finished.out
 
 
+def _hears_ctrl_c() -> None:
+    """Shells start what runs in the background deaf to ctrl-C, and the tests may be run so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_real_signal_keeps_the_best_and_resume_ends_as_if_undisturbed(csv: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from circuitprobe.reference_models import keeping; keeping.WRITE_EVERY = 0.0; "
@@ -97,7 +102,7 @@ def test_a_real_signal_keeps_the_best_and_resume_ends_as_if_undisturbed(csv: Pat
     arguments = [sys.executable, "-c", program, "train", str(csv), "--steps", "1500", "--latents", "2"]
     arguments += ["--patience", "0", "--quiet", "--out"]
     out, whole = tmp_path / "m.pt", tmp_path / "whole.pt"
-    running = subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True, preexec_fn=_hears_ctrl_c)  # noqa: PLW1509 - the child calls signal alone
     while not partial_path(out).exists():
         assert running.poll() is None
         time.sleep(0.05)
