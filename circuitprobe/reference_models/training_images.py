@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitprobe.adapters.benchmarks import IMAGE_BENCHMARKS, dsprites
+from circuitprobe.adapters.benchmarks import dsprites, named_images
 from circuitprobe.adapters.data import image_layouts, intensities, is_array_source, read_array_source
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.errors import DataError, UsageError
@@ -19,6 +18,8 @@ from circuitprobe.reference_models.config import SIDE_STEP, ImageConfig
 from circuitprobe.reference_models.training_rows import MIN_ROWS, HeldRows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from circuitprobe.reference_models.objectives import Modality
     from circuitprobe.types import IntArray
 
@@ -115,9 +116,7 @@ class RenderedPart:
 
 def is_image_source(source: object) -> bool:
     """Whether a source is images: dSprites by name, where no file has it, or a file of arrays or a folder of pictures."""
-    if isinstance(source, str) and source in IMAGE_BENCHMARKS and not Path(source).exists():
-        return True
-    return is_array_source(source)
+    return named_images(source) is not None or is_array_source(source)
 
 
 def read_training_images(
@@ -134,8 +133,10 @@ def read_training_images(
     Raises:
         DataError: fewer than 50 images, no images, or sides that four convolutions of stride 2 do not divide.
     """
-    if array is None and str(source) in IMAGE_BENCHMARKS and not Path(source).exists():
-        return RenderedImages(drawn_rows(dsprites.IMAGES, rows, seed))
+    if array is None and named_images(source) is not None:
+        index = drawn_rows(dsprites.IMAGES, rows, seed)
+        _check((1, 64, 64), len(index), str(source), dsprites.IMAGES)
+        return RenderedImages(index)
     first = read_array_source(source, rows=2, seed=seed, array=array)
     if first.values.ndim < 3:
         raise DataError(
@@ -166,7 +167,7 @@ def _check(shape: tuple[int, int, int], rows: int, source: str, total: int) -> N
         raise DataError(
             f"{source} has {rows} images",
             expected=f"at least {MIN_ROWS} to train on, and thousands for a model worth auditing",
-            fix="train on more images" if total < MIN_ROWS else f"`--rows {total}`",
+            fix="train on more images" if total < MIN_ROWS else f"`--rows {MIN_ROWS}` or more",
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitprobe.adapters.benchmarks import BENCHMARKS, benchmark
+from circuitprobe.adapters.benchmarks import named_benchmark
 from circuitprobe.adapters.data import apply_encoding, fit_encoding, read_table
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.errors import DataError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from circuitprobe.adapters.benchmarks import Benchmark
     from circuitprobe.adapters.data import TableSchema
     from circuitprobe.reference_models.objectives import Modality
     from circuitprobe.types import Table, TableEncoding
@@ -152,7 +151,7 @@ def read_training_rows(
     Raises:
         DataError: fewer than 50 rows, an unknown target or column to ignore, no feature left, or values that are not finite.
     """
-    known = _benchmark_of(source)
+    known = named_benchmark(source)
     table = read_table(source, rows=rows, seed=seed, schema=schema)
     if len(table.index) < MIN_ROWS:
         raise DataError(
@@ -183,13 +182,6 @@ def _check_names(source: str, names: tuple[str, ...], given: tuple[str, ...]) ->
                 expected=f"one of {listed(names)}",
                 fix=did_you_mean(column, names) or f"name one of them with `--{option}`, or leave --{option} out",
             )
-
-
-def _benchmark_of(source: str | Path | pd.DataFrame) -> Benchmark | None:
-    """The benchmark meant; a file of the same name wins, as it does when the table is read."""
-    if isinstance(source, str | Path) and str(source) in BENCHMARKS and not Path(source).is_file():
-        return benchmark(str(source))
-    return None
 
 
 def _finite(table: Table, encoding: TableEncoding) -> Tensor:

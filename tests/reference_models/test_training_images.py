@@ -138,6 +138,19 @@ def test_images_that_do_not_fit(shape: tuple[int, ...], said: str, fix: str, tmp
     assert fix in caught.value.fix
 
 
+def test_too_few_rendered_images_are_refused() -> None:
+    with pytest.raises(DataError, match="dsprites has 1 images") as caught:
+        run(rows=1)
+    assert "--rows 50" in caught.value.fix
+
+
+def test_a_file_named_as_the_benchmark_is_not_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "i.npz", (60, 16, 16)).rename(tmp_path / "dsprites")
+    assert isinstance(read_training_images("dsprites"), TrainingImages)
+    assert train("dsprites", steps=1, latents=2).origin.rows == 54
+
+
 @pytest.mark.parametrize("option", [{"target": "shape"}, {"hidden": (8,)}, {"schema": "s.toml"}])
 def test_options_of_tables_are_refused(option: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=f"--{next(iter(option))} with the images"):
