@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from circuitprobe.adapters.models import ModelSpec, ProbedVAE, wrap
     from circuitprobe.auditing import audit
     from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
+    from circuitprobe.gate.asserting import Audited, assert_no_regression
+    from circuitprobe.gate.check import check
+    from circuitprobe.gate.comparable import NotComparable
+    from circuitprobe.gate.compare import compare
+    from circuitprobe.gate.config import Drop, Gate
+    from circuitprobe.gate.result import CheckResult
     from circuitprobe.inspecting import inspect
     from circuitprobe.levels.ground_truth import ground_truth
     from circuitprobe.loading import load
@@ -30,14 +36,22 @@ __version__ = "0.1.0"
 _HOME = {
     "Adapter": "circuitprobe.adapters.families",
     "AuditReport": "circuitprobe.report",
+    "Audited": "circuitprobe.gate.asserting",
+    "CheckResult": "circuitprobe.gate.result",
     "CircuitProbeError": "circuitprobe.errors",
     "DataError": "circuitprobe.errors",
+    "Drop": "circuitprobe.gate.config",
+    "Gate": "circuitprobe.gate.config",
     "GroundTruth": "circuitprobe.report.ground_truth",
     "ModelError": "circuitprobe.errors",
     "ModelSpec": "circuitprobe.adapters.models",
+    "NotComparable": "circuitprobe.gate.comparable",
     "ProbedVAE": "circuitprobe.adapters.models",
     "UsageError": "circuitprobe.errors",
+    "assert_no_regression": "circuitprobe.gate.asserting",
     "audit": "circuitprobe.auditing",
+    "check": "circuitprobe.gate.check",
+    "compare": "circuitprobe.gate.compare",
     "ground_truth": "circuitprobe.levels.ground_truth",
     "inspect": "circuitprobe.inspecting",
     "load": "circuitprobe.loading",
@@ -48,15 +62,23 @@ _HOME = {
 __all__ = [
     "Adapter",
     "AuditReport",
+    "Audited",
+    "CheckResult",
     "CircuitProbeError",
     "DataError",
+    "Drop",
+    "Gate",
     "GroundTruth",
     "ModelError",
     "ModelSpec",
+    "NotComparable",
     "ProbedVAE",
     "UsageError",
     "__version__",
+    "assert_no_regression",
     "audit",
+    "check",
+    "compare",
     "ground_truth",
     "inspect",
     "interventions",

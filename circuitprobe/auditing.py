@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from circuitprobe.probe.engine import MEMORY
 from circuitprobe.report.audit_report import AuditReport
 from circuitprobe.report.ground_truth import GroundTruth
 from circuitprobe.report.level_words import batch_warnings, level_sentences, not_run_warnings
-from circuitprobe.report.model import Downstream, NotRun, Reconstruction, Settings, Twin
+from circuitprobe.report.model import METHOD_VERSION, Downstream, NotRun, Reconstruction, Settings, Twin
+from circuitprobe.report.resamples import Resamples, pack
 from circuitprobe.report.words import audit_warnings, verdict
 from circuitprobe.stats.bootstrap import Resampler
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from circuitprobe.types import Feature, FloatArray
+    from circuitprobe.types import Estimate, Feature, FloatArray
 
 
 class Silent:
@@ -182,7 +184,10 @@ def _audited(
     if target is not None and labels is not None:
         usable_classes(target, labels)
     setting = LevelSetting.of(fitted.vae, fitted.data, draws, backend)
-    reconstruction = None if setting.subject.vae.prior_only else reconstruction_level(setting)
+    reconstruction, kept = None, {}
+    if not setting.subject.vae.prior_only:
+        reconstruction, drawn = reconstruction_level(setting)
+        kept["mse"] = (_number(reconstruction.mse), drawn)
     level, other = latent_summary(setting), Twin(how="not asked for", scores=None, mse=None)
     if 2 in chosen.levels:
         with show.phase("intervening on latents", len(setting.latent_names)) as tick:
@@ -194,12 +199,13 @@ def _audited(
         told_from, why_not = predictors(setting.subject)
         if told_from is not None:
             with show.phase("predicting the target", 1) as tick:
-                downstream = downstream_level(told_from, target, labels, draws.resampler)
+                downstream, drawn = downstream_level(told_from, target, labels, draws.resampler)
+                kept["auc"] = (_number(downstream.auc), drawn)
                 tick()
     truth, no_truth = known_factors_level(setting, fitted.factors, show, most=chosen.truth_rows, with_dci=chosen.dci)
     others = {"prediction of the target": why_not, "scores against the known factors": no_truth}
     left = not_run(setting, chosen, others)
-    parts = _Parts(reconstruction, level, results, other, downstream, truth, left)
+    parts = _Parts(reconstruction, level, results, other, downstream, truth, left, pack({**kept, **level.resamples}))
     return _report(fitted, setting, _settings(draws, setting, chosen), parts)
 
 
@@ -214,6 +220,11 @@ class _Parts:
     downstream: Downstream | None
     truth: GroundTruth | None
     not_run: tuple[NotRun, ...]
+    resamples: Resamples | None
+
+
+def _number(figure: Estimate) -> float:
+    return math.nan if figure.value is None else figure.value
 
 
 def _settings(draws: Draws, setting: LevelSetting, chosen: Chosen) -> Settings:
@@ -264,14 +275,15 @@ def _twin(fitted: Fitted, draws: Draws, backend: Backend, show: Progress) -> Twi
             scores = latent_level(setting, tick).scores
     except ModelError as error:
         return Twin(how=f"no twin: with fresh weights the model fails ({error.seen})", scores=None, mse=None)
-    return Twin(how=how, scores=scores, mse=None if twin.prior_only else reconstruction_level(setting).mse)
+    return Twin(how=how, scores=scores, mse=None if twin.prior_only else reconstruction_level(setting)[0].mse)
 
 
 def _report(fitted: Fitted, setting: LevelSetting, settings: Settings, parts: _Parts) -> AuditReport:
     model, level, results = model_report(fitted.vae, setting), parts.level, parts.results
-    rows = data_report(fitted)
+    rows = data_report(fitted, setting.resampler)
     return AuditReport(
         circuitprobe_version=__version__,
+        method_version=METHOD_VERSION,
         model=model,
         data=rows,
         settings=settings,
@@ -297,4 +309,5 @@ def _report(fitted: Fitted, setting: LevelSetting, settings: Settings, parts: _P
         twin=parts.twin,
         downstream=parts.downstream,
         ground_truth=parts.truth,
+        resamples=parts.resamples,
     )

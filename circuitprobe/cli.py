@@ -8,6 +8,26 @@ from typing import Annotated
 import typer
 
 from circuitprobe import __version__
+from circuitprobe.cli_gate import baseline, check, compare
+from circuitprobe.cli_options import (
+    ArrayName,
+    Condition,
+    Device,
+    Entry,
+    Factory,
+    Grid,
+    Ignore,
+    Imports,
+    Model,
+    Pixels,
+    Quiet,
+    Rows,
+    SchemaFile,
+    Seed,
+    Spec,
+    Target,
+    Trust,
+)
 
 app = typer.Typer(
     name="circuitprobe",
@@ -21,50 +41,6 @@ app = typer.Typer(
 
 benchmarks = typer.Typer(help="The benchmarks: what there is, and as files.", no_args_is_help=True)
 app.add_typer(benchmarks, name="data")
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="Model file: a circuitprobe or Lightning checkpoint, a state_dict, safetensors, TorchScript, torch.export, "
-        "a pickled module; or the folder of pythae, scvi-tools or diffusers."
-    ),
-]
-Spec = Annotated[Path | None, typer.Option(help="TOML file that names encoder and decoder.")]
-Factory = Annotated[
-    str | None,
-    typer.Option(
-        help="package.module:function or file.py:function that builds the model whose weights the file holds."
-    ),
-]
-Trust = Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")]
-Imports = Annotated[
-    list[Path] | None,
-    typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust-pickle."),
-]
-Entry = Annotated[str | None, typer.Option(help="Which model or state_dict, where the file holds several.")]
-Rows = Annotated[
-    str,
-    typer.Argument(
-        help="Table (CSV, Parquet), images (.npz, .npy, .pt, a folder of PNG or JPEG), or a benchmark: adult, default_credit, "
-        "german_credit, wine_quality; dsprites."
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
-SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
-Target = Annotated[str | None, typer.Option(help="Label column, never a feature; for dsprites a factor.")]
-Condition = Annotated[
-    str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")
-]
-Ignore = Annotated[
-    list[str] | None, typer.Option(help="Column that is left out of the table, such as an index; may be repeated.")
-]
-ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of an .npz or .pt file holds the rows.")]
-Grid = Annotated[int | None, typer.Option(help="Patches per side of an image; default 8.", min=1)]
-Pixels = Annotated[
-    str | None, typer.Option(help="Intensities that the model takes: unit, signed or bytes; default: found by trying.")
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -153,6 +129,10 @@ def audit(
         report.to_json(json)
     if not quiet:
         show(report)
+
+
+for command in (check, baseline, compare):
+    app.command()(command)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class CircuitProbeError(Exception):
     """Bad input, told in three parts; the command line prints them and exits with code 2.
@@ -20,8 +22,16 @@ class CircuitProbeError(Exception):
         self.expected = expected
         self.fix = fix
 
+    def __reduce__(self) -> tuple[Callable[..., CircuitProbeError], tuple[type[CircuitProbeError], str, str, str]]:
+        """Errors cross from one process to another."""
+        return _again, (type(self), self.seen, self.expected, self.fix)
+
     def __str__(self) -> str:
         return f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}"
+
+
+def _again(kind: type[CircuitProbeError], seen: str, expected: str, fix: str) -> CircuitProbeError:
+    return kind(seen, expected=expected, fix=fix)
 
 
 class DataError(CircuitProbeError):

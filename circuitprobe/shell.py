@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from circuitprobe.errors import CircuitProbeError
+from circuitprobe.streams import abandon_output
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -66,8 +67,7 @@ def _interrupted() -> int:
 
 def _output_failed(error: OSError) -> int:
     """Standard output cannot be written to: its reader has left, or its disk is full."""
-    # what Python still holds for it must not raise again at exit
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    abandon_output()
     if isinstance(error, BrokenPipeError):
         return 0
     if error.errno not in {errno.ENOSPC, errno.EIO, errno.EBADF}:

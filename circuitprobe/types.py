@@ -306,6 +306,7 @@ class AuditData:
         total: rows of the whole table.
         index: which rows of it are audited, shape (rows,).
         columns: the profiled columns of the table, in file order.
+        sample: digest over the audited rows as they were before any encoding; "" where they came in the model's space.
     """
 
     x: FloatArray
@@ -324,6 +325,7 @@ class AuditData:
     image: ImageEncoding | None = None
     condition: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
+    sample: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -51,3 +52,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, csv: Path) -> Path:
 
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# tests that are run in a job of GitHub Actions must not write into its summary, nor annotate it; here rather than in a fixture,
+# so that it holds for every process and fixture
+for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"):
+    os.environ.pop(variable, None)

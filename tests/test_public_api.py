@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import random
 import subprocess
 import sys
@@ -363,3 +364,12 @@ def test_a_users_file_named_like_a_benchmark_is_the_users(tmp_path: Path, monkey
     report = cp.audit(Net(), "wine_quality", twin=False, **FAST)
     assert [feature.name for feature in report.data.features] == ["alcohol", "density", "pH", "quality"]
     assert report.data.groups_from == "clustered"
+
+
+@pytest.mark.parametrize("kind", [cp.DataError, cp.ModelError, cp.UsageError, cp.NotComparable])
+def test_errors_cross_from_one_process_to_another(kind: type[cp.CircuitProbeError]) -> None:
+    error = kind("seen", expected="expected", fix="fix")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert again.exit_code == error.exit_code

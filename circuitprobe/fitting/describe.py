@@ -22,13 +22,15 @@ from circuitprobe.report.model import (
     ModelReport,
     Role,
 )
+from circuitprobe.stats.bootstrap import CONFIDENCE
 from circuitprobe.types import FeatureKind, ImageEncoding
 
 if TYPE_CHECKING:
     from circuitprobe.adapters.models import ProbedVAE
     from circuitprobe.fitting.options import Fitted
     from circuitprobe.levels.setting import LevelSetting
-    from circuitprobe.types import AuditData, Column, TableEncoding
+    from circuitprobe.stats.bootstrap import Resampler
+    from circuitprobe.types import AuditData, Column, FloatArray, TableEncoding
 
 
 def model_report(vae: ProbedVAE, setting: LevelSetting) -> ModelReport:
@@ -64,12 +66,18 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def data_report(fitted: Fitted) -> DataReport:
-    """The rows, their features and groups, and how they became the model's input."""
+def data_report(fitted: Fitted, resampler: Resampler | None = None) -> DataReport:
+    """The rows, their features and groups, and how they became the model's input.
+
+    Args:
+        fitted: model and rows.
+        resampler: of the rows, for the intervals of standard deviations; without it they are null.
+    """
     data = fitted.data
     group_of = {name: group.name for group in data.groups for name in group.features}
     recipe = {column.name: column for column in data.encoding.columns} if data.encoding else {}
     spread = feature_std(data.x, data.features)
+    low, high = (None, None) if resampler is None else _std_interval(data, resampler)
     features = tuple(
         FeatureReport(
             name=feature.name,
@@ -78,6 +86,8 @@ def data_report(fitted: Fitted) -> DataReport:
             dims=feature.dims,
             link=feature.decode.link,
             std=float(spread[number]) if feature.kind is FeatureKind.NUMERIC else None,
+            std_low=float(low[number]) if feature.kind is FeatureKind.NUMERIC and low is not None else None,
+            std_high=float(high[number]) if feature.kind is FeatureKind.NUMERIC and high is not None else None,
             center=recipe[feature.name].center
             if feature.name in recipe and feature.kind is not FeatureKind.CATEGORICAL
             else None,
@@ -93,6 +103,7 @@ def data_report(fitted: Fitted) -> DataReport:
         rows_total=data.total,
         rows_audited=len(data.x),
         rows_sha256=hashlib.sha256(np.ascontiguousarray(data.x).tobytes()).hexdigest(),
+        sample_sha256=data.sample or None,
         columns=tuple(_column(column, {f.name for f in data.features}, data) for column in data.columns),
         features=features,
         groups={group.name: group.features for group in data.groups},
@@ -111,6 +122,16 @@ def data_report(fitted: Fitted) -> DataReport:
         condition=data.condition,
         renamed=dict(data.renamed),
     )
+
+
+def _std_interval(data: AuditData, resampler: Resampler) -> tuple[FloatArray, FloatArray]:
+    """Ends of the 95 % intervals of s_f, shape (features,) each; of features that are not numeric without meaning."""
+    values = data.x[:, [feature.dims[0] for feature in data.features]]
+    centred = values - values.mean(axis=0)
+    variances = resampler.means(centred**2) - resampler.means(centred) ** 2
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(np.sqrt(np.maximum(variances, 0.0)), [tail, 1.0 - tail], axis=0)
+    return low, high
 
 
 def _layout(encoding: TableEncoding | ImageEncoding) -> str:

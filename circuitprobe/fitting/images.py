@@ -13,6 +13,7 @@ from circuitprobe.adapters.data import Images, grid_of, image_layouts, other_cha
 from circuitprobe.adapters.data.pixels import RANGES, WORDS
 from circuitprobe.adapters.models import ProbedVAE, check_finite
 from circuitprobe.errors import CircuitProbeError, DataError, ModelError, UsageError
+from circuitprobe.fitting.digests import array_digest
 from circuitprobe.fitting.image_errors import does_not_fit, is_misfit
 from circuitprobe.fitting.known_factors import FactorRows, model_rows
 from circuitprobe.fitting.options import DataOptions, Fitted, Tried
@@ -128,6 +129,7 @@ def fit_images(vae: ProbedVAE, rows: ArrayRows, options: DataOptions) -> Fitted:
     data = AuditData(
         x=x, features=tuple(features), groups=(), groups_from="", source=rows.source, total=rows.total, index=rows.index,
         target=rows.labels, target_name=None if rows.labels is None else options.target, image=encoding,
+        sample=array_digest(values),
     )  # fmt: skip
     factors = None
     if rows.factors is not None:

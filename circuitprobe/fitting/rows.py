@@ -31,6 +31,7 @@ from circuitprobe.adapters.models import ProbedVAE, input_width, require_width
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.fitting.candidates import Candidate, choose
 from circuitprobe.fitting.condition import candidate_conditions
+from circuitprobe.fitting.digests import table_digest
 from circuitprobe.fitting.finishing import finished
 from circuitprobe.fitting.images import fit_images
 from circuitprobe.fitting.links import choose_links, some_rows
@@ -136,6 +137,7 @@ def _fit_table(
         columns=table.columns,
         condition=condition,
         renamed=table.renamed,
+        sample=table_digest(table, {*(column.name for column in chosen.encoding.columns), *condition}),
     )
     return Fitted(settled, finished(data, table, options, known), tried)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from circuitprobe.types import FloatArray
 
+LEAST_TRIMMED = 4
+
 
 @dataclass(frozen=True)
 class LatentRun:
@@ -35,12 +37,15 @@ class LatentRun:
         change: mean_k delta_f, shape (rows, features).
         strength: mean_k E, shape (rows,).
         profile: mean_k |a_u(do) - a_u(mu)| / s_u per hidden layer, shape (rows, units); dead units are nan.
+        response: mean_k w_k D(do), w_k the inner values standardised over k: how each column of the output answers, with its sign,
+            shape (rows, ``Readout.directed``'s columns); no columns where it was not asked for.
     """
 
     latent: int
     change: FloatArray
     strength: FloatArray
     profile: tuple[FloatArray, ...]
+    response: FloatArray
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
         subject: the model on its rows.
         latent: i.
         values: v_i, shape (K,), for all columns that the latent is made of, or (its columns, K).
-        profiles: whether hidden units are measured too.
+        profiles: whether hidden units, and the response, are measured too.
 
     Raises:
         ModelError: the decoder gives nan or infinity at an intervened code.
@@ -94,24 +99,34 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
     count = len(base.z)
     change = base.z.new_zeros(count, len(readout.features), dtype=torch.float64)
     strength = base.z.new_zeros(count, dtype=torch.float64)
+    weights = _standardised(points)
+    response = base.z.new_zeros(count, readout.width if profiles else 0, dtype=torch.float64)
     moved = [torch.zeros_like(layer) for layer in base.hidden[: len(sites)]]
     wanted = points.shape[1]
     at_once = _values_at_once(subject, wanted)
     for rows in base.chunks():
         before, hidden = _stacked(subject, rows, at_once)
         # over the few values in the model's own precision, over rows in double precision
-        changes = strengths = before.new_zeros(())
+        changes = strengths = responses = before.new_zeros(())
         for start in range(0, wanted, at_once):
             code = base.z[rows].repeat(at_once, 1)
             now = torch.as_tensor(points[:, start : start + at_once].T.copy()).to(code)
             code[:, dims] = now.repeat_interleave(len(base.z[rows]), 0)
             output, captured = decoder.once(code, sites)
-            delta = readout.weighed((readout.read(output) - before).abs_())
+            moves = readout.read(output) - before
+            if profiles:
+                weight = (
+                    torch.as_tensor(weights[start : start + at_once]).to(moves).repeat_interleave(len(moves) // at_once)
+                )
+                responses = responses + _summed(readout.directed(moves) * weight[:, None], at_once)
+            delta = readout.weighed(moves.abs_())
             changes = changes + _summed(delta, at_once)
             strengths = strengths + _summed(effect(delta), at_once)
             for number, activation in enumerate(unit_activations(captured, sites)):
                 moved[number][rows] += _summed((activation - hidden[number]).abs_(), at_once)
         change[rows], strength[rows] = changes, strengths
+        if profiles:
+            response[rows] = responses.to(response)
     if not bool(torch.isfinite(change.sum())):
         _find_failure(subject, latent, points)
     profile = tuple(
@@ -119,7 +134,26 @@ def perturb(subject: Subject, latent: int, values: npt.ArrayLike, *, profiles: b
         np.asarray(_readable(part / wanted / _alive(std).to(part)).cpu().numpy())
         for part, std in zip(moved, base.unit_std, strict=False)
     )
-    return LatentRun(latent, to_numpy(change / wanted), to_numpy(strength / wanted), profile)
+    return LatentRun(
+        latent, to_numpy(change / wanted), to_numpy(strength / wanted), profile, to_numpy(response / wanted)
+    )
+
+
+def _standardised(points: FloatArray) -> FloatArray:
+    """w_k of values (columns, K): (v_k - mean) / standard deviation, over all k but the first and the last; the mean over columns.
+
+    Which extreme values occur depends on a few rows: a response that leant on them would be another for every sample. They count
+    with weight 0, the others K / (K - 2) times, so that the mean over k is that over the inner ones. Of fewer than four values all
+    count. Where the values are the same w is 0.
+    """
+    count = points.shape[1]
+    inner = slice(1, -1) if count >= LEAST_TRIMMED else slice(None)
+    kept = points[:, inner]
+    spread = kept.std(axis=1, keepdims=True)
+    centred = kept - kept.mean(axis=1, keepdims=True)
+    weights = np.zeros(count)
+    weights[inner] = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0).mean(axis=0)
+    return np.asarray(weights * (count / kept.shape[1]))
 
 
 def _per_column(values: npt.ArrayLike, members: int) -> FloatArray:

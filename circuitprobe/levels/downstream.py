@@ -65,7 +65,9 @@ def predictors(subject: Subject) -> tuple[FloatArray | None, str]:
     return np.concatenate([mean[:, [m]] == indices for m, indices in enumerate(used)], axis=1).astype(np.float64), ""
 
 
-def downstream_level(mean: FloatArray, target: str, labels: Sequence[str | None], resampler: Resampler) -> Downstream:
+def downstream_level(
+    mean: FloatArray, target: str, labels: Sequence[str | None], resampler: Resampler
+) -> tuple[Downstream, FloatArray]:
     """How well the label is told from mu(x).
 
     Args:
@@ -73,6 +75,9 @@ def downstream_level(mean: FloatArray, target: str, labels: Sequence[str | None]
         target: the label's name.
         labels: one per row; None where it is missing: such rows, and rows of classes with fewer than five, are left out.
         resampler: the bootstrap; the fitted predictions are resampled, not the fits.
+
+    Returns:
+        The figure, and the AUC on each resample.
 
     Raises:
         DataError: the target is no usable label.
@@ -83,4 +88,5 @@ def downstream_level(mean: FloatArray, target: str, labels: Sequence[str | None]
     predictions = held_out(mean[rows], label, resampler.seed)
     value = macro_auc(predictions, np.ones(len(rows)))
     resampled = np.concatenate([macro_auc(predictions, weights[:, rows]) for _, weights in resampler.weights()])
-    return Downstream(target=target, classes=classes, auc=estimate(float(value), resampled, len(rows), null=0.5))
+    auc = estimate(float(value), resampled, len(rows), null=0.5)
+    return Downstream(target=target, classes=classes, auc=auc), resampled

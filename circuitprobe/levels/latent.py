@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,8 @@ from circuitprobe.levels.profiles import Profiles
 from circuitprobe.metrics.fgd import completeness, disentanglement, fgc, fgd, fgd_null, group_effects, permutation_p
 from circuitprobe.metrics.modularity import modularity
 from circuitprobe.metrics.specificity import inverse_entropy, model_specificity, specificity
-from circuitprobe.report.model import LatentReport, Scores
-from circuitprobe.stats.bootstrap import estimate
+from circuitprobe.report.model import LatentReport, Response, Scores
+from circuitprobe.stats.bootstrap import estimate, mean_estimates
 from circuitprobe.stats.draws import Stream, generator
 from circuitprobe.types import Estimate
 
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from circuitprobe.types import FloatArray, Latent
 
 
+# figures of single latents that two audits are compared on
+COMPARED = ("ces", "specificity", "disentanglement", "kl", "on_support_rate")
+
+
 @dataclass(frozen=True)
 class LatentLevel:
     """Level 2 of one model."""
 
     latents: tuple[LatentReport, ...]
     scores: Scores | None
+    resamples: dict[str, tuple[float, FloatArray]] = field(default_factory=dict)
+    """The main figures on all rows and on each resample by metric, ``ces:z3`` for one latent."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class _Rows:
     support: Measured
     support_prior: Measured
     profiles: tuple[Profiles, ...]
+    responses: tuple[dict[str, Response], ...]
 
 
 def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
@@ -60,8 +67,16 @@ def latent_level(setting: LevelSetting, tick: Tick) -> LatentLevel:
     known = activity(setting)
     active = known.active_by(measured.ces.value)
     r = function_of(measured.effects, lambda e: group_effects(e, setting.membership, len(setting.data.groups)))
-    reports = _latent_reports(setting, measured, known.kl, known.scale, active, r)
-    return LatentLevel(reports, _scores(setting, measured, active, r))
+    per_latent = _per_latent(measured, known.kl, known.scale, r)
+    scores, of_model = _scores(setting, measured, active, r)
+    of_latents = {
+        f"{name}:{latent}": source.at(i)
+        for name, source in per_latent.items()
+        if name in COMPARED
+        for i, latent in enumerate(setting.latent_names)
+    }
+    reports = _latent_reports(setting, measured, per_latent, active, r)
+    return LatentLevel(reports, scores, {**of_model, **of_latents})
 
 
 def latent_summary(setting: LevelSetting) -> LatentLevel:
@@ -103,6 +118,7 @@ def _shown(setting: LevelSetting, points: FloatArray, latent: int) -> tuple[floa
 
 def _run(setting: LevelSetting, tick: Tick) -> _Rows:
     per_latent: list[list[Measured]] = []
+    responses: list[dict[str, Response]] = []
     profiles: list[Profiles] = []
     for i, latent in enumerate(setting.subject.blocks.latents):
         points, prior_points = setting.points[list(latent.dims)], setting.prior_points[list(latent.dims)]
@@ -117,6 +133,7 @@ def _run(setting: LevelSetting, tick: Tick) -> _Rows:
         columns = [run.change, *(column[:, None] for column in scalars)]
         effects, ces, ces_prior, support, support_prior = over_rows(setting, columns)
         per_latent.append([effects, ces, ces_prior, support, support_prior])
+        responses.append(_response(setting, run.response))
         layers = _alive(run)
         profiles = profiles or [_room(setting, layer.shape[1]) for layer in layers]
         for room, layer in zip(profiles, layers, strict=True):
@@ -124,7 +141,27 @@ def _run(setting: LevelSetting, tick: Tick) -> _Rows:
         tick()
     effects, *rest = (_stack(list(parts)) for parts in zip(*per_latent, strict=True))
     ces, ces_prior, support, support_prior = (Measured(m.value[:, 0], m.resampled[..., 0]) for m in rest)
-    return _Rows(effects, ces, ces_prior, support, support_prior, tuple(profiles))
+    return _Rows(effects, ces, ces_prior, support, support_prior, tuple(profiles), tuple(responses))
+
+
+def _response(setting: LevelSetting, rows: FloatArray) -> dict[str, Response]:
+    """The mean over rows of each output column's answer, by feature."""
+    readout = setting.readout
+    owner = np.arange(readout.width) if readout.of_pixels else readout.owner.cpu().numpy()
+    found = mean_estimates(setting.resampler, rows, setting.memory)
+    # an output that is not finite has ended the run: every mean has its interval
+    value, low, high = (
+        np.array([getattr(e, part) for e in found], dtype=np.float64) for part in ("value", "low", "high")
+    )
+    of_feature = [np.flatnonzero(owner == number) for number in range(len(readout.features))]
+    return {
+        feature.name: Response(
+            value=tuple(float(value[c]) for c in columns),
+            low=tuple(float(low[c]) for c in columns),
+            high=tuple(float(high[c]) for c in columns),
+        )
+        for feature, columns in zip(setting.data.features, of_feature, strict=True)
+    }
 
 
 def _resampled_profile(setting: LevelSetting, layer: FloatArray) -> npt.NDArray[np.float32]:
@@ -157,10 +194,9 @@ def _inside(setting: LevelSetting, latent: Latent, points: FloatArray) -> FloatA
     return share / points.shape[1]
 
 
-def _latent_reports(
-    setting: LevelSetting, measured: _Rows, kl: Measured, scale: Measured, active: npt.NDArray[np.bool_], r: Measured
-) -> tuple[LatentReport, ...]:
-    per_latent = {
+def _per_latent(measured: _Rows, kl: Measured, scale: Measured, r: Measured) -> dict[str, Measured]:
+    """Figures with one number per latent."""
+    return {
         "kl": kl,
         "scale": scale,
         "ces": measured.ces,
@@ -172,6 +208,14 @@ def _latent_reports(
         "disentanglement": function_of(r, disentanglement),
     }
 
+
+def _latent_reports(
+    setting: LevelSetting,
+    measured: _Rows,
+    per_latent: dict[str, Measured],
+    active: npt.NDArray[np.bool_],
+    r: Measured,
+) -> tuple[LatentReport, ...]:
     def matrix_row(source: Measured, i: int, names: list[str]) -> dict[str, Estimate]:
         return {name: estimate(*source.at(i, j), setting.n) for j, name in enumerate(names)}
 
@@ -186,13 +230,17 @@ def _latent_reports(
             prior_values=_shown(setting, setting.prior_points, i),
             effects=matrix_row(measured.effects, i, features),
             group_effects=matrix_row(r, i, groups),
+            response=measured.responses[i],
             **{key: estimate(*source.at(i), setting.n) for key, source in per_latent.items()},
         )
         for i, name in enumerate(setting.latent_names)
     )
 
 
-def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_], r: Measured) -> Scores:
+def _scores(
+    setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_], r: Measured
+) -> tuple[Scores, dict[str, tuple[float, FloatArray]]]:
+    """The model's scores, and each on all rows and on the resamples."""
     n = setting.n
 
     def overall(source: Measured, where: npt.NDArray[np.bool_] | None = None) -> Measured:
@@ -221,14 +269,20 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
         "on_support_rate_prior": overall(measured.support_prior),
         **weighted,
     }
-    by_group = function_of(r, completeness)
+    by_group, whole = function_of(r, completeness), _modularity(list(measured.profiles), active)
     by_layer = {
-        site.name: _modularity(n, [part], active)
+        site.name: estimate(*_modularity([part], active).at(), n)
         for site, part in zip(setting.base.sites, measured.profiles, strict=True)
     }
-    estimates = {name: estimate(*source.at(), n) for name, source in single.items()}
     chance, p = _feature_group_null(setting, measured, r)
-    return Scores(
+    single |= {
+        "fgd": function_of(r, fgd),
+        "fgd_adjusted": function_of(function_of(r, fgd), lambda v: _above_chance(v, chance)),
+        "fgc": function_of(r, fgc),
+        "modularity": whole,
+    }
+    estimates = {name: estimate(*source.at(), n) for name, source in single.items()}
+    scores = Scores(
         ces=estimates["ces"],
         ces_active=estimates["ces_active"],
         ces_prior=estimates["ces_prior"],
@@ -237,21 +291,23 @@ def _scores(setting: LevelSetting, measured: _Rows, active: npt.NDArray[np.bool_
         on_support_rate_prior=estimates["on_support_rate_prior"],
         specificity=estimates["specificity"],
         inverse_entropy=estimates["inverse_entropy"],
-        fgd=estimate(*function_of(r, fgd).at(), n, null=chance),
-        fgd_adjusted=estimate(*function_of(function_of(r, fgd), lambda v: _above_chance(v, chance)).at(), n),
+        fgd=replace(estimates["fgd"], null=chance) if estimates["fgd"].value is not None else estimates["fgd"],
+        fgd_adjusted=estimates["fgd_adjusted"],
         fgd_p=p,
-        fgc=estimate(*function_of(r, fgc).at(), n),
+        fgc=estimates["fgc"],
         completeness={group.name: estimate(*by_group.at(g), n) for g, group in enumerate(setting.data.groups)},
-        modularity=_modularity(n, list(measured.profiles), active),
+        modularity=estimates["modularity"],
         modularity_by_layer=by_layer,
         active_latents=int(active.sum()),
     )
+    of_groups = {f"completeness:{group.name}": by_group.at(g) for g, group in enumerate(setting.data.groups)}
+    return scores, {**{name: source.at() for name, source in single.items()}, **of_groups}
 
 
-def _modularity(n: int, layers: list[Profiles], active: npt.NDArray[np.bool_]) -> Estimate:
+def _modularity(layers: list[Profiles], active: npt.NDArray[np.bool_]) -> Measured:
     """Modularity over the units of some layers; resamples are taken a few at a time, as profiles may be wide."""
     if not layers:
-        return Estimate(None, None, None, n)
+        return Measured(np.asarray(np.nan), np.empty(0))
     value = float(modularity(np.concatenate([part.value for part in layers], axis=-1), active))
     resamples = layers[0].resamples
     block = max(1, min(part.block for part in layers) // len(layers))
@@ -259,7 +315,7 @@ def _modularity(n: int, layers: list[Profiles], active: npt.NDArray[np.bool_]) -
     for start in range(0, resamples, block):
         wide = [part.read(start, min(start + block, resamples)) for part in layers]
         parts.append(modularity(np.concatenate(wide, axis=-1), active))
-    return estimate(value, np.concatenate(parts), n)
+    return Measured(np.asarray(value), np.concatenate(parts))
 
 
 def _feature_group_null(setting: LevelSetting, measured: _Rows, r: Measured) -> tuple[float | None, float | None]:

@@ -26,10 +26,13 @@ def squared_errors(readout: Readout, reading: torch.Tensor, rows: torch.Tensor) 
     return errors, (np.abs(baseline_reading(target) - target) @ weights) ** 2
 
 
-def reconstruction_level(setting: LevelSetting) -> Reconstruction:
+def reconstruction_level(setting: LevelSetting) -> tuple[Reconstruction, FloatArray]:
     """MSE over all features and per feature, R^2 of numeric ones, accuracy of the others, each with its interval.
 
     R^2 = 1 - mean delta_f^2, because delta_f counts in standard deviations of the column over the same rows.
+
+    Returns:
+        The figures, and the MSE on each resample.
     """
     errors, constant_errors = squared_errors(setting.readout, setting.base.reading, setting.base.rows)
     resampler, n = setting.resampler, setting.n
@@ -54,9 +57,10 @@ def reconstruction_level(setting: LevelSetting) -> Reconstruction:
         )
         for f, feature in enumerate(setting.data.features)
     }
-    overall = float(errors.mean())
-    return Reconstruction(
-        mse=estimate(overall, np.asarray(resampled.mean(axis=1)), n, null=float(null.mean())),
+    overall, overall_resampled = float(errors.mean()), np.asarray(resampled.mean(axis=1))
+    found = Reconstruction(
+        mse=estimate(overall, overall_resampled, n, null=float(null.mean())),
         reconstructs=overall < float(null.mean()),
         features=features,
     )
+    return found, overall_resampled

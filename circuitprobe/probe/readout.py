@@ -115,6 +115,32 @@ class Readout:
             return sizes.reshape(len(sizes), len(self.features), -1).sum(2) * self._even
         return sizes @ self._weights
 
+    def directed(self, differences: Tensor) -> Tensor:
+        """Changes with their direction: what ``weighed`` adds up, without the absolute value.
+
+        Args:
+            differences: of readings, shape (rows, len(dims)).
+
+        Returns:
+            Shape (rows, columns): one column per reading column, for images one per patch (the mean over its pixels).
+        """
+        return self.weighed(differences) if self.of_pixels else differences * self._of_columns
+
+    @property
+    def width(self) -> int:
+        """How many columns ``directed`` gives."""
+        return len(self.features) if self.of_pixels else len(self.dims)
+
+    @cached_property
+    def of_pixels(self) -> bool:
+        """Whether the features are patches of an image."""
+        return all(feature.kind is FeatureKind.PIXEL for feature in self.features)
+
+    @cached_property
+    def _of_columns(self) -> Tensor:
+        """The one weight of each reading column, in the readings' dtype."""
+        return self._weights.sum(1)
+
     def vectors(self, after: Tensor, before: Tensor) -> Tensor:
         """Signed standardised changes (METHOD.md sections 3 and 4), shape (rows, len(dims)), in the readings' dtype."""
         return (after - before) * self._signed

@@ -29,6 +29,7 @@ from circuitprobe.report.model import (
     Twin,
     _Model,
 )
+from circuitprobe.report.resamples import Resamples
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class AuditReport(_Model):
 
     schema_version: str = SCHEMA_VERSION
     circuitprobe_version: str
+    method_version: str = Field(default="1", description="of the formulas; audits of different ones are not compared")
     model: ModelReport
     data: DataReport
     settings: Settings
@@ -75,6 +77,9 @@ class AuditReport(_Model):
     ground_truth: GroundTruth | None = Field(
         default=None,
         description="scores against the factors that the images were made from; null where they are not known",
+    )
+    resamples: Resamples | None = Field(
+        default=None, description="the main figures on each bootstrap resample, for the comparison of two audits"
     )
 
     @property

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, PixelRange, Scaling
 
-SCHEMA_VERSION = "2.2"
+SCHEMA_VERSION = "2.3"
+METHOD_VERSION = "1"
+"""Moves where a formula changes: audits of different versions are not compared."""
 
 Role = Literal["feature", "target", "condition", "left out"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -74,6 +76,8 @@ class FeatureReport(_Model):
     std: float | None = Field(
         description="s_f: standard deviation over the audited rows in the model's space, divisor n"
     )
+    std_low: float | None = Field(default=None, description="lower end of its 95 % interval")
+    std_high: float | None = None
     center: float | None = Field(description="subtracted from the raw value; null for one-hot blocks and arrays")
     scale: float | None = Field(description="divided the centred raw value; null for one-hot blocks and arrays")
     categories: tuple[str, ...] = Field(description="names of the dimensions; (zero, one) for a binary feature")
@@ -124,6 +128,10 @@ class DataReport(_Model):
     rows_total: int
     rows_audited: int
     rows_sha256: str = Field(description="digest over the audited rows in the model's space")
+    sample_sha256: str | None = Field(
+        default=None,
+        description="digest over the audited rows before any encoding; null where they came in the model's space",
+    )
     columns: tuple[ColumnReport, ...]
     features: tuple[FeatureReport, ...]
     groups: dict[str, tuple[str, ...]]
@@ -155,6 +163,14 @@ class Reconstruction(_Model):
     mse: Estimate = Field(description="mean over rows and features of delta_f^2; null value: column means, frequencies")
     reconstructs: bool = Field(description="mse is below its null value")
     features: dict[str, FeatureReconstruction]
+
+
+class Response(_Model):
+    """How one feature answers a latent, with its sign: one entry per category, else one."""
+
+    value: tuple[float, ...]
+    low: tuple[float, ...] = Field(description="lower ends of the 95 % intervals")
+    high: tuple[float, ...]
 
 
 class LatentReport(_Model):
@@ -189,6 +205,11 @@ class LatentReport(_Model):
     disentanglement: Estimate = Field(description="D_i over the feature groups")
     effects: dict[str, Estimate] = Field(description="e_{i,f}, one row of the effect matrix")
     group_effects: dict[str, Estimate] = Field(description="R_{ig}")
+    response: dict[str, Response] = Field(
+        default_factory=dict,
+        description="mean over rows and k of w_k times the decoded value, w_k the intervention values without first and last, "
+        "standardised; decoded values weigh as in delta_f; tells latents apart that change the same features in other ways",
+    )
 
 
 class Scores(_Model):

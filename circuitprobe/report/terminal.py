@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -98,6 +98,14 @@ def show(report: RenderableType) -> None:
     """
     console = _PipedConsole(highlight=False)
     console.print(report)
+    console.file.flush()
+
+
+def show_parts(parts: Callable[[int], Iterable[RenderableType]]) -> None:
+    """Print what ``parts`` makes for the width of standard output; see ``show``."""
+    console = _PipedConsole(highlight=False)
+    for part in parts(console.width):
+        console.print(part)
     console.file.flush()
 
 

@@ -45,7 +45,11 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     if abs(value) >= 10**5 or abs(value) < 10**-4:
         return f"{value:.1e}"
-    return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{max(0, digits - len(str(int(abs(value)))))}f}"
+    small = f"{value:.{digits}g}"
+    # what rounds to 1 is written as 1 is
+    if abs(float(small)) < 1:
+        return small
+    return f"{value:.{max(0, digits - len(str(int(abs(float(small))))))}f}"
 
 
 def interval(e: Estimate) -> str:

@@ -26,6 +26,7 @@ class Stream(IntEnum):
     TRUTH_NULL = 21
     TRUTH_VOTES = 22
     TRUTH_VALUES = 23
+    COMPARED = 30
 
 
 def derangements(rows: int, count: int, seed: int) -> IntArray:

@@ -17,6 +17,7 @@ import circuitprobe as cp
 from circuitprobe.adapters.data import Images, KnownFactors, StoredRange, other_channels
 from circuitprobe.fitting.known_factors import FactorRows
 from circuitprobe.report import AuditReport
+from circuitprobe.report.model import SCHEMA_VERSION
 from circuitprobe.types import PixelRange
 
 FAST: dict[str, Any] = {"levels": (2,), "resamples": 40, "permutations": 20, "twin": False, "rows": 100}
@@ -124,7 +125,7 @@ def test_in_the_terminal_at_any_width(report: AuditReport) -> None:
 
 def test_reports_of_schema_2_1_are_still_read(report: AuditReport, tmp_path: Path) -> None:
     content = json.loads(report.to_json())
-    assert content["schema_version"] == "2.2"
+    assert content["schema_version"] == SCHEMA_VERSION
     content["schema_version"] = "2.1"
     del content["ground_truth"]
     (tmp_path / "old.json").write_text(json.dumps(content))

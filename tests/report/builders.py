@@ -32,6 +32,7 @@ from circuitprobe.report.model import (
     LevelStatus,
     ModelReport,
     Reconstruction,
+    Response,
     Scores,
     Settings,
     Twin,
@@ -136,7 +137,7 @@ def _latent(shape: Shape, i: int, names: list[str]) -> LatentReport:
     return LatentReport(
         name=f"z{i}",
         active=shape.latents == 1 or i < shape.latents - 1,
-        kl=e(1.0 / (i + 1)),
+        kl=e(1.0 / (i + 1) if shape.latents == 1 or i < shape.latents - 1 else 0.001),
         scale=e(1.0),
         posterior_values=(-1.0, 1.0),
         prior_values=(-3.0, 3.0),
@@ -153,7 +154,12 @@ def _latent(shape: Shape, i: int, names: list[str]) -> LatentReport:
         group_effects={}
         if 2 not in shape.levels
         else {name: maybe(0.8 / (1 + (i + g) % len(shape.groups))) for g, (name, _) in enumerate(shape.groups)},
+        response={name: _response(1.0 / (1 + (i + f) % len(names)) ** 2) for f, name in enumerate(names)} if known else {},
     )  # fmt: skip
+
+
+def _response(value: float) -> Response:
+    return Response(value=(value,), low=(0.99 * value,), high=(1.01 * value,))
 
 
 def _scores(shape: Shape) -> Scores:

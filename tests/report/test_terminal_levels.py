@@ -212,7 +212,7 @@ def test_without_level_2_scores_and_latents_say_only_what_is_known() -> None:
     text = printed(make_report(Shape(levels=(1, 3, 4))))
     assert "specificity" not in part_of(text, "Scores")
     assert "MSE" in part_of(text, "Scores")
-    assert re.search(r"^ z3 +0\.25 +inactive", part_of(text, "Latents"), re.MULTILINE)
+    assert re.search(r"^ z3 +0\.001 +inactive", part_of(text, "Latents"), re.MULTILINE)
     assert "drives" not in text
     assert "Effect of each latent" not in text
     assert "level 2 latent perturbation (not asked for)" in flat(text)

@@ -52,7 +52,9 @@ def explore(
         methods: names of methods whose calls are of interest.
     """
     found = Exploration()
-    if getattr(model.forward, "__name__", "") == NO_FORWARD:
+    # a script module without forward has none at all
+    forward = getattr(model, "forward", None)
+    if forward is None or getattr(forward, "__name__", "") == NO_FORWARD:
         found.error = NO_FORWARD_WORDS
         return found
     for way in ways(model, x.shape[1] - condition_width, row_shape, condition_width):
