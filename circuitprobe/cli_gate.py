@@ -48,11 +48,21 @@ def check(
     """
     from circuitprobe.checking import DataOptions, Demand, Outputs, check_files, check_model, told_everywhere
     from circuitprobe.checking import workflow_lines as commands
+    from circuitprobe.gate.baseline_file import details_path
     from circuitprobe.gate.config import FILES
     from circuitprobe.gate.terminal import render
     from circuitprobe.report.progress import model_output_aside, progress_display
 
-    inputs = (new, data, baseline, *([config] if config else FILES), spec, schema, *(imports or ()))
+    inputs = (
+        new,
+        data,
+        baseline,
+        details_path(baseline),
+        *([config] if config else FILES),
+        spec,
+        schema,
+        *(imports or ()),
+    )
     outputs, demand = Outputs(json, junit, markdown, audit_json, inputs), Demand(baseline, config, strict)
     with told_everywhere(demand, outputs, say=lambda lines: _print(None, lines)):
         outputs.check()

@@ -60,17 +60,7 @@ def check(
     check_comparable(before.compared, now.compared)
     pair = Pair.of(before, now)
     by_gate = [(gate, questions_of(gate, pair, optional=gates is DEFAULT)) for gate in gates]
-    questions = [question for _, asked in by_gate for question in asked]
-    if not questions:
-        raise UsageError(
-            "no gate is about anything that the baseline has: it has no active latent, or no level 2",
-            expected="figures to gate on",
-            fix="audit the baseline with level 2, or gate on mse",
-        )
-    # a figure that is gone needs no test: it counts as one with p = 0
-    corrected = holm_sidak(np.array([0.0 if q.test is None else q.test.p for q in questions]))
-    results = [_result(question, float(p), len(questions)) for question, p in zip(questions, corrected, strict=True)]
-    results.sort(key=lambda result: (ORDER[result.outcome], result.level == "warn"))
+    results = _decided([question for _, asked in by_gate for question in asked])
     failing = any(result.fails(strict=strict) for result in results)
     shown = names or (before.source.model, now.source.model)
     return CheckResult(
@@ -92,6 +82,20 @@ def check(
         outcome=results[0].outcome,
         exit_code=1 if failing else 0,
     )
+
+
+def _decided(questions: Sequence[Question]) -> list[GateResult]:
+    """The outcome of every question, corrected for all of them, regressions first."""
+    if not questions:
+        raise UsageError(
+            "no gate is about anything that the baseline has: it has no active latent, or no level 2",
+            expected="figures to gate on",
+            fix="audit the baseline with level 2, or gate on mse",
+        )
+    # a figure that is gone needs no test: it counts as one with p = 0
+    corrected = holm_sidak(np.array([0.0 if q.test is None else q.test.p for q in questions]))
+    results = [_result(question, float(p), len(questions)) for question, p in zip(questions, corrected, strict=True)]
+    return sorted(results, key=lambda result: (ORDER[result.outcome], result.level == "warn"))
 
 
 def _seen(audit: AuditReport | Snapshot | str | Path) -> Snapshot:

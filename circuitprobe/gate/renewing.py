@@ -82,9 +82,11 @@ def _changes(seen: Snapshot, path: Path) -> list[str] | None:
     if not path.exists():
         return [f"{name}: a new baseline"]
     try:
+        # before its text is looked at: a baseline whose details are gone is not unchanged
+        old = read_snapshot(path)
         if path.read_bytes() == baseline_text(seen).encode("utf-8"):
             return None
-        rows = compare((read_snapshot(path), seen))
+        rows = compare((old, seen))
     except OSError as error:
         return [f"{name}: a new baseline; the old one could not be read: {error.strerror}"]
     except CircuitProbeError as error:

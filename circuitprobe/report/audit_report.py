@@ -29,7 +29,7 @@ from circuitprobe.report.model import (
     Twin,
     _Model,
 )
-from circuitprobe.report.resamples import Resamples
+from circuitprobe.report.resamples import SIGNIFICANT_DIGITS, Resamples
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rich.console import Console, ConsoleOptions, RenderableType
-
-SIGNIFICANT_DIGITS = 9
 
 
 class AuditReport(_Model):

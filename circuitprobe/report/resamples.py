@@ -27,7 +27,7 @@ UNDEFINED = 65_535
 MOST_BYTES = 2**21
 LEAST = 200
 SIGNIFICANT_DIGITS = 9
-"""As the report's JSON has, so that an audit and the same audit read back unpack to the same resamples."""
+"""Of every number in a report's JSON; rounded here already, an audit and the same audit read back unpack alike."""
 
 
 class Packed(BaseModel):

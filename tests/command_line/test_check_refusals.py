@@ -278,3 +278,11 @@ def test_what_the_new_audit_warned_of_is_said(command: Callable[..., Any], folde
     assert "? sex: 681 rows have an unseen category" in done.out
     # known before, it is no news
     assert "unseen" not in command("check", "new.json", "--baseline", "new.json").out
+
+
+def test_the_details_of_the_baseline_are_no_place_for_an_output(command: Callable[..., Any], folder: Path) -> None:
+    assert command("baseline", "old.json", "--out", "base.json").code == 0
+    before = (folder / "base.details").read_bytes()
+    done = command("check", "new.json", "--baseline", "base.json", "--markdown", "base.details")
+    assert_told(done, 2, "cannot write base.details", "read in the same run")
+    assert (folder / "base.details").read_bytes() == before

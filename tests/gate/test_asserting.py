@@ -21,30 +21,10 @@ from circuitprobe.gate.asserting import (
     ScoresUnderTest,
     assert_no_regression,
 )
-from circuitprobe.gate.baseline_file import write_baseline
 from circuitprobe.gate.metrics import LATENT, MODEL
-from circuitprobe.gate.snapshot import snapshot_of
 from circuitprobe.report import AuditReport
 from circuitprobe.report.resamples import pack
 from gate.changed_reports import CES, estimate, no_warning, with_latent
-
-
-@pytest.fixture(scope="module")
-def report() -> AuditReport:
-    return make_report()
-
-
-@pytest.fixture(scope="module")
-def audit(report: AuditReport) -> Audited:
-    return Audited(report)
-
-
-@pytest.fixture
-def baseline(report: AuditReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_baseline(snapshot_of(report), "baseline.json")
-    return Path("baseline.json")
-
 
 # figures
 

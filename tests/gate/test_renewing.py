@@ -13,30 +13,13 @@ from report.builders import Shape, make_report
 
 import circuitprobe as cp
 from circuitprobe.gate.asserting import Audited, assert_no_regression
-from circuitprobe.gate.baseline_file import baseline_text, read_snapshot, write_baseline
+from circuitprobe.gate.baseline_file import baseline_text, read_snapshot
 from circuitprobe.gate.renewing import current, renewing
 from circuitprobe.gate.snapshot import snapshot_of
 from circuitprobe.report import AuditReport
 from gate.changed_reports import CES, estimate, no_warning, with_latent
 
 LATENTS_RENAMED = {"z0": "z2", "z2": "z0"}
-
-
-@pytest.fixture(scope="module")
-def report() -> AuditReport:
-    return make_report()
-
-
-@pytest.fixture(scope="module")
-def audit(report: AuditReport) -> Audited:
-    return Audited(report)
-
-
-@pytest.fixture
-def baseline(report: AuditReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_baseline(snapshot_of(report), "baseline.json")
-    return Path("baseline.json")
 
 
 def renewed(*audits: Audited | AuditReport, baseline: str | Path = "baseline.json") -> list[str]:
@@ -133,6 +116,10 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(b"\xff\xfe\x00")
     elif how == "another file":
         path.write_text('{"name": "package.json"}')
+    elif how == "no details":
+        path.with_suffix(".details").unlink()
+    elif how == "details of another":
+        path.with_suffix(".details").write_bytes(gzip.compress(b"{}"))
     else:
         packed = {"value": 0.1, "low": 0.0, "high": 1.0, "codes": "~"}
         details = json.loads(gzip.decompress(path.with_suffix(".details").read_bytes()))
@@ -142,13 +129,16 @@ def damage(path: Path, how: str) -> None:
         path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("how", ["no JSON", "empty", "no text", "another file", "damaged resamples"])
+@pytest.mark.parametrize(
+    "how", ["no JSON", "empty", "no text", "another file", "no details", "details of another", "damaged resamples"]
+)
 def test_a_damaged_baseline_is_replaced_and_told(audit: Audited, baseline: Path, how: str) -> None:
-    whole = baseline.read_bytes()
+    beside = baseline.with_suffix(".details")
+    whole = baseline.read_bytes(), beside.read_bytes()
     damage(baseline, how)
     (line,) = renewed(audit)
     assert line.startswith("baseline.json: a new baseline; the old one: ")
-    assert baseline.read_bytes() == whole
+    assert (baseline.read_bytes(), beside.read_bytes()) == whole
 
 
 def test_a_write_that_fails_leaves_the_old_baseline_whole_and_says_nothing(
