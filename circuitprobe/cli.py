@@ -28,6 +28,7 @@ from circuitprobe.cli_options import (
     Target,
     Trust,
 )
+from circuitprobe.cli_study import study
 
 app = typer.Typer(
     name="circuitprobe",
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 benchmarks = typer.Typer(help="The benchmarks: what there is, and as files.", no_args_is_help=True)
 app.add_typer(benchmarks, name="data")
+app.add_typer(study, name="study")
 
 
 @app.callback(invoke_without_command=True)

@@ -12,16 +12,20 @@ LEAST_MEMORY = 16 * 2**20
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def level_numbers(text: str) -> tuple[int, ...]:
+Level = Literal[1, 2, 3, 4]
+_LEVELS: dict[str, Level] = {"1": 1, "2": 2, "3": 3, "4": 4}
+
+
+def level_numbers(text: str) -> tuple[Level, ...]:
     """``1,3`` as (1, 3).
 
     Raises:
         UsageError: anything but numbers from 1 to 4.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part in {"1", "2", "3", "4"} for part in parts):
+    if not all(part in _LEVELS for part in parts):
         raise UsageError(f"--levels {text}", expected="numbers from 1 to 4 with commas", fix="--levels 1,2,3,4")
-    return tuple(sorted({int(part) for part in parts}))
+    return tuple(level for text, level in _LEVELS.items() if text in parts)
 
 
 def memory_bytes(text: str) -> int:

@@ -139,7 +139,7 @@ def train(
     rates = RATES[modality]
     batch = batch or rates.batch
     loop = LoopSettings(
-        steps or _default_steps(len(data), modality, batch, epochs), batch, lr or rates.lr, seed, patience
+        steps or default_steps(len(data), modality, batch, epochs), batch, lr or rates.lr, seed, patience
     )
     plan = Plan(objective, loop)
     return train_rows(
@@ -255,7 +255,15 @@ def _held_out(rows: int, modality: Modality) -> int:
     return share if modality == "table" else min(share, MOST_VALIDATION_IMAGES)
 
 
-def _default_steps(rows: int, modality: Modality, batch: int, epochs: int | None) -> int:
+def default_steps(rows: int, modality: Modality, batch: int, epochs: int | None) -> int:
+    """Gradient steps of a training that is not told how many.
+
+    Args:
+        rows: of the whole, with those held out.
+        modality: tables or images.
+        batch: rows per step.
+        epochs: passes over the rows; None for the default.
+    """
     training_rows = rows - _held_out(rows, modality)
     per_epoch = training_rows // min(batch, training_rows)
     if epochs is not None:

@@ -1,0 +1,1 @@
+"""Studies: many models trained and audited, and what they say together."""
