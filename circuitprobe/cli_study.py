@@ -7,9 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from circuitprobe.cli_options import Quiet
+from circuitprobe.cli_options import (
+    ArrayName,
+    Condition,
+    Entry,
+    Factory,
+    Grid,
+    Ignore,
+    Imports,
+    Pixels,
+    Quiet,
+    SchemaFile,
+    Seed,
+    Spec,
+    Target,
+    Trust,
+)
 
 if TYPE_CHECKING:
+    from circuitprobe.report import AuditReport
+    from circuitprobe.study.running import Outcome
     from circuitprobe.study.session import Study
 
 FAILED = 1
@@ -94,3 +111,85 @@ def _tell(made: Study, out: Path, *, quiet: bool) -> None:
         typer.echo(f"next: circuitprobe study report {out}")
     if failed:
         raise typer.Exit(FAILED)
+
+
+@study.command("audit")
+def audit(
+    models: Annotated[list[str], typer.Argument(help="Model files or folders, as for circuitprobe audit.")],
+    data: Annotated[str, typer.Option("--data", help="Table, images or a benchmark's name; one for all models.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the audits; one that is there is gone on with.")],
+    rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
+    seed: Seed = 0,
+    levels: Annotated[str, typer.Option(help="1 inputs, 2 latents, 3 units and paths, 4 mediation.")] = "1,2,3,4",
+    target: Target = None,
+    groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
+    schema: SchemaFile = None,
+    condition: Condition = None,
+    ignore: Ignore = None,
+    array: ArrayName = None,
+    grid: Grid = None,
+    pixels: Pixels = None,
+    spec: Spec = None,
+    factory: Factory = None,
+    trust_pickle: Trust = False,
+    imports: Imports = None,
+    entry: Entry = None,
+    truth_rows: Annotated[
+        int, typer.Option(help="Images for scores against known factors (dSprites); 0: none.", min=0)
+    ] = 0,
+    executor: Executor = "local",
+    workers: Workers = None,
+    address: Address = None,
+    retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
+) -> None:
+    """Audit many models on the same rows, side by side: OUT/runs/MODEL/audit.json of each, and a table.
+
+    May be interrupted at any time; the same command goes on, and audits again what has changed. Exit 1: an audit has failed.
+
+    Example: circuitprobe study audit models/*.pt --data data.csv --target income --out audits
+    """
+    from circuitprobe.options import level_numbers, names
+    from circuitprobe.study.audits import audit_jobs, run_audits
+    from circuitprobe.study.display import study_display
+    from circuitprobe.study.executors import executor_named
+    from circuitprobe.study.jobs import AuditOptions, ModelOptions
+
+    how = executor_named(executor, workers, address)
+    options = ModelOptions(
+        target=target, groups=_text(groups), schema_file=_text(schema), condition=names(condition), ignore=tuple(ignore or ()),
+        array=array, grid=grid, pixels=pixels, spec=_text(spec), factory=factory, trust_pickle=trust_pickle,
+        imports=tuple(map(str, imports or ())), entry=entry,
+    )  # fmt: skip
+    asked = AuditOptions(
+        rows=rows, seed=seed, levels=level_numbers(levels), intervention_values=8, resamples=1000, permutations=500,
+        truth_rows=truth_rows,
+    )  # fmt: skip
+    jobs = audit_jobs(models, data, options, asked)
+    try:
+        with study_display(quiet=quiet) as watcher:
+            outcome = run_audits(out, jobs, how, watcher, retry_failed=retry_failed)
+    except KeyboardInterrupt:
+        typer.echo(f"circuitprobe: finished audits are kept in {out}; the same command goes on", err=True)
+        raise
+    _tell_audits(outcome, out, quiet=quiet)
+
+
+def _tell_audits(outcome: Outcome, out: Path, *, quiet: bool) -> None:
+    from circuitprobe.report import AuditReport
+    from circuitprobe.report.terminal import show_parts
+    from circuitprobe.study.audits_terminal import render
+    from circuitprobe.study.perform import AUDIT
+    from circuitprobe.study.store import FINISHED
+
+    if not quiet:
+        found: dict[str, AuditReport] = {
+            name: AuditReport.from_json(out / FINISHED / name / AUDIT) for name in sorted(outcome.finished)
+        }
+        show_parts(lambda width: render(found, outcome.failed, width))
+    if outcome.failed:
+        raise typer.Exit(FAILED)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

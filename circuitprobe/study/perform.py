@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from circuitprobe.report import AuditReport
 
 MODEL, AUDIT, LOG, RECORD = "model.pt", "audit.json", "log.txt", "run.json"
-OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE}
+)
 """What the next run would fail of too: the study stops, and the run is not counted as failed."""
 
 
@@ -158,7 +160,8 @@ def _trained(job: StudyJob, folder: Path, tell: Tell) -> TrainedModel:
         return run()
     try:
         return run()
-    except CircuitProbeError:
+    except CircuitProbeError as error:
+        _raise_the_machines(error)
         for left in folder.glob(f"{MODEL}*"):
             left.unlink()
         return run()

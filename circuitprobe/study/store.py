@@ -41,9 +41,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of a study."""
+    """The folder of a study.
+
+    Attributes:
+        folder: where.
+        replaces: a finished run of another job by the same name is made again, not refused.
+    """
 
     folder: Path
+    replaces: bool = False
 
     @property
     def finished(self) -> Path:
@@ -156,6 +162,8 @@ class Store:
         for job in jobs:
             self.commit(job)
             done = _read(self.finished / job.name)
+            if done is not None and done.digest != job.digest and self.replaces:
+                done = None
             if done is not None and done.digest != job.digest:
                 raise UsageError(
                     f"the run {job.name} was finished with other settings or other inputs than are asked for now",

@@ -1,0 +1,134 @@
+"""``circuitprobe study audit``: a user's models, side by side, on a user's rows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitprobe.errors import UsageError
+from circuitprobe.study.jobs import AuditJob, AuditOptions, ModelOptions
+from circuitprobe.study.running import Outcome, run_jobs
+from circuitprobe.study.store import Store
+
+if TYPE_CHECKING:
+    from circuitprobe.study.executor import Executor
+    from circuitprobe.study.running import Watcher
+
+_BLOCK = 2**20
+
+
+def audit_jobs(models: Sequence[str], data: str, options: ModelOptions, audit: AuditOptions) -> tuple[AuditJob, ...]:
+    """A job per model.
+
+    Args:
+        models: files or folders.
+        data: a file, a folder of pictures or a benchmark's name.
+        options: how models and rows are read, alike for all.
+        audit: how they are audited.
+
+    Raises:
+        UsageError: no such model, or one that is named twice.
+    """
+    for model in models:
+        if not Path(model).exists():
+            raise UsageError(f"there is no model {model}", expected="model files or folders", fix="check the path")
+    files = [*_files_of(options)]
+    rows = _absolute(data)
+    shared = tuple((Path(name).name, fingerprint(Path(name))) for name in (rows, *files) if Path(name).exists())
+    settled = options.model_copy(update=_absolutes(options))
+    return tuple(
+        AuditJob(
+            label=label, model=str(Path(model).resolve()), data=rows, options=settled, audit=audit,
+            fingerprints=((Path(model).name, fingerprint(Path(model))), *shared),
+        )
+        for label, model in zip(labels(models), models, strict=True)
+    )  # fmt: skip
+
+
+def run_audits(
+    out: str | Path,
+    jobs: Sequence[AuditJob],
+    executor: Callable[[], Executor],
+    watcher: Watcher,
+    *,
+    retry_failed: bool = False,
+) -> Outcome:
+    """Audit what has not been audited yet, or has changed since.
+
+    Args:
+        out: folder of the audits.
+        jobs: of ``audit_jobs``.
+        executor: makes what carries them out.
+        watcher: is told.
+        retry_failed: audits that failed are tried again.
+
+    Raises:
+        UsageError: the folder holds something else, another one is at work in it, or the machine cannot go on.
+    """
+    store = Store(Path(out), replaces=True)
+    store.begin()
+    with store.locked():
+        return run_jobs(jobs, store, executor, watcher, retry_failed=retry_failed)
+
+
+def labels(models: Sequence[str]) -> tuple[str, ...]:
+    """A name for each model that is one folder's name and no other's: its file name, with folders in front where two agree.
+
+    Raises:
+        UsageError: a model is named twice.
+    """
+    paths = [Path(model).resolve() for model in models]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice.name} is named twice", expected="each model once", fix="leave one of them out")
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        found = [_safe("-".join(path.parts[-parts:])) for path in paths]
+        if len(set(map(str.lower, found))) == len(found):
+            return tuple(found)
+    return tuple(f"{number}-{_safe(path.name)}" for number, path in enumerate(paths, start=1))
+
+
+def fingerprint(path: Path) -> str:
+    """A hash over a file; over names, sizes and times of a folder's files."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            told = file.stat()
+            digest.update(f"{file.relative_to(path)} {told.st_size} {told.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "model"
+
+
+def _absolute(name: str) -> str:
+    """The path of a file; a benchmark's name stays."""
+    return str(Path(name).resolve()) if Path(name).exists() else name
+
+
+def _absolutes(options: ModelOptions) -> dict[str, object]:
+    changed: dict[str, object] = {
+        key: _absolute(value)
+        for key, value in (("groups", options.groups), ("schema_file", options.schema_file), ("spec", options.spec))
+        if value is not None
+    }
+    changed["imports"] = tuple(_absolute(path) for path in options.imports)
+    file, colon, function = (options.factory or "").rpartition(":")
+    if colon and Path(file).is_file():
+        changed["factory"] = f"{_absolute(file)}:{function}"
+    return changed
+
+
+def _files_of(options: ModelOptions) -> tuple[str, ...]:
+    """Files that the options name."""
+    given = (options.groups, options.schema_file, options.spec, *options.imports)
+    factory = (options.factory or "").rpartition(":")[0]
+    return tuple(name for name in (*given, factory) if name and Path(name).is_file())
