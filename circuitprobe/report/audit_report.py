@@ -137,18 +137,33 @@ class AuditReport(_Model):
         Raises:
             UsageError: the file is not there or not a report of this schema's major version.
         """
-        from pydantic import ValidationError
-
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_bytes()
         except OSError as error:
             raise UsageError(
                 f"cannot read {path}: {error.strerror}", expected="the JSON of an audit", fix="audit with --json"
             ) from error
-        except (ValidationError, UnicodeDecodeError) as error:
+        return cls.of_json(text, Path(path).name)
+
+    @classmethod
+    def of_json(cls, text: bytes | str, name: str) -> AuditReport:
+        """A report from its JSON.
+
+        Args:
+            text: of the file.
+            name: for messages.
+
+        Raises:
+            UsageError: it is not a report of this schema's major version.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
             first = str(error).splitlines()[:3]
             raise UsageError(
-                f"{Path(path).name} is not a report of schema {SCHEMA_VERSION}: {' '.join(first)}",
+                f"{name} is not a report of schema {SCHEMA_VERSION}: {' '.join(first)}",
                 expected="a file written by circuitprobe audit --json of this version",
                 fix="audit again with --json",
             ) from error

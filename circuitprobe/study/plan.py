@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, IMAGE_BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
-from circuitprobe.adapters.data.toml_file import load_toml
+from circuitprobe.adapters.data.toml_file import load_toml, parse_toml
 from circuitprobe.errors import UsageError
 from circuitprobe.reference_models import ARCHITECTURES
 from circuitprobe.reference_models.objectives import Modality
@@ -146,14 +146,27 @@ def read_plan(path: Path) -> Plan:
         UsageError: it is no study, or says something impossible; the message names the place.
         DataError: no such file, or no TOML.
     """
-    content = load_toml(path, what="study file")
+    return _plan(load_toml(path, what="study file"), path.name)
+
+
+def plan_of(text: bytes, name: str) -> Plan:
+    """A study file's text; see ``read_plan``.
+
+    Args:
+        text: of the file.
+        name: for messages.
+    """
+    return _plan(parse_toml(text, f"study file {name!r}"), name)
+
+
+def _plan(content: dict[str, Any], name: str) -> Plan:
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UsageError(
-            f"{path.name}: {place}: {first['msg'].removeprefix('Value error, ')}",
+            f"{name}: {place}: {first['msg'].removeprefix('Value error, ')}",
             expected="a file as `circuitprobe study run` writes it",
             fix="correct it, or begin anew without --study",
         ) from error
