@@ -14,8 +14,11 @@ PER_TEST = 1 - 0.95 ** (1 / 40)
 
 
 def test_power_t_test_of_r() -> None:
-    """power.t.test(delta = 1, sd = 1, power = 0.8) prints n = 16.71477: on so many runs a side the smallest difference is 1."""
-    assert smallest_difference(1.0, 16.71477, 0.05) == pytest.approx(1.0, abs=1e-6)
+    """power.t.test(delta = 1, sd = 1, power = 0.8) prints n = 16.71477: on so many runs a side the smallest difference is 1.
+
+    (But for 2e-6: unless asked to be strict, R leaves out the far tail.)
+    """
+    assert smallest_difference(1.0, 16.71477, 0.05) == pytest.approx(1.0, abs=3e-6)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(2, 0.05), (3, 0.05), (3, PER_TEST), (15, 0.05), (15, PER_TEST), (75, 0.05)])
