@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,8 @@ SIGNS = {
     "waiting": ("·", ".", "dim"),
 }
 SHOWN_AT_WORK = 8
+NARROW = 60
+_ANY = 10_000
 
 
 @dataclass
@@ -99,12 +102,12 @@ def study_display(*, quiet: bool = False) -> Iterator[Watcher]:
     console = Console(stderr=True)
     if quiet:
         yield _Nothing()
-    elif not console.is_terminal:
+    elif not console.is_interactive:
+        # no terminal, or one that cannot go back to a line
         yield _Lines(console)
     else:
-        seen = Seen()
-        with Live(console=console, transient=True, auto_refresh=False, get_renderable=lambda: None or "") as live:
-            yield _Table(seen, live, unicode=not console.options.ascii_only)
+        with Live(console=console, transient=True, auto_refresh=False) as live:
+            yield _Table(Seen(), live, unicode=not console.options.ascii_only)
 
 
 class _Watching:
@@ -183,9 +186,25 @@ class _Table(_Watching):
 
 def picture(seen: Seen, *, unicode: bool = True) -> RenderableType:
     """The table of runs, those at work, and a summary."""
-    grid = [job for job in seen.jobs if isinstance(job, StudyJob)]
-    parts: list[RenderableType] = [_grid(grid, seen, unicode=unicode)] if grid else []
-    return Group(*parts, _at_work(seen), Text(seen.summary, style="bold"))
+    return _Picture(seen, unicode)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Drawn as the terminal's width allows: no column of the table may fall off its edge."""
+
+    seen: Seen
+    unicode: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        seen = self.seen
+        grid = [job for job in seen.jobs if isinstance(job, StudyJob)]
+        if grid:
+            table = _grid(grid, seen, unicode=self.unicode)
+            fits = Measurement.get(console, options.update(max_width=_ANY), table).maximum <= options.max_width
+            yield table if fits else _counts(grid, seen)
+        yield _at_work(seen, options.max_width)
+        yield Text(seen.summary, style="bold")
 
 
 def _grid(jobs: Sequence[StudyJob], seen: Seen, *, unicode: bool) -> Table:
@@ -206,17 +225,38 @@ def _grid(jobs: Sequence[StudyJob], seen: Seen, *, unicode: bool) -> Table:
     return table
 
 
-def _at_work(seen: Seen) -> Table:
+def _counts(jobs: Sequence[StudyJob], seen: Seen) -> Table:
+    """A row per benchmark, where there is no room for a column per architecture."""
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    for benchmark in dict.fromkeys(job.benchmark for job in jobs):
+        states = [seen.state(job) for job in jobs if job.benchmark == benchmark]
+        failed = f", {states.count('failed')} failed" if "failed" in states else ""
+        table.add_row(benchmark, f"{states.count('finished')} of {len(states)}{failed}", style="red" if failed else "")
+    return table
+
+
+def _at_work(seen: Seen, width: int) -> Table:
     table = Table(box=None, padding=(0, 1), show_header=False)
     now = time.monotonic()
     for name, began in list(seen.began.items())[:SHOWN_AT_WORK]:
         told = seen.told.get(name)
         phase = told.phase if told else "starting"
-        share = f"{told.done:,} of {told.total:,}" if told and told.total else ""
-        table.add_row(Text(plain(name)), Text(phase), share, spoken(now - began))
+        cells: tuple[str, ...]
+        if width >= NARROW:
+            share = f"{told.done:,} of {told.total:,}" if told and told.total else ""
+            cells = (phase, share, spoken(now - began))
+        else:
+            cells = (f"{phase} {told.done / told.total:.0%}" if told and told.total else phase,)
+        room = width - sum(len(cell) + 2 for cell in cells) - 2
+        table.add_row(*(Text(cell, no_wrap=True) for cell in (_end(plain(name), room), *cells)))
     if len(seen.began) > SHOWN_AT_WORK:
         table.add_row(f"and {len(seen.began) - SHOWN_AT_WORK} more")
     return table
+
+
+def _end(name: str, room: int) -> str:
+    """A run's name tells most at its end: ``..beta-vae-1``."""
+    return name if len(name) <= room else f"..{name[-max(room - 2, 4) :]}"
 
 
 def ended_words(record: Record) -> str:
