@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitprobe.report.files import write_atomically
+from circuitprobe.report.files import check_writable, write_atomically
 from circuitprobe.report.words import interval
 from circuitprobe.study.figure_style import (
     DIM,
@@ -61,6 +61,8 @@ def write_figures(records: Sequence[RunRecord], folder: str | Path) -> tuple[Pat
         UsageError: matplotlib (the extra ``study``) is not installed, two records are of one run, or a file cannot be written.
     """
     ordered = in_order(records)
+    for name in FIGURES:
+        check_writable(Path(folder) / name)
     drawn = {name: svg_of(figure.title, figure.description, figure.draw, ordered) for name, figure in FIGURES.items()}
     paths = []
     for name, content in drawn.items():

@@ -37,7 +37,8 @@ PER_BENCHMARK = "mean and standard deviation over seeds; share of MSE: of that o
 REMARK = "test"
 """The column that holds words."""
 
-ESTIMATES = ("", "estimate (95 % interval)", "runs", REMARK)
+ESTIMATE = "estimate (95 % interval)"
+ESTIMATES = ("", ESTIMATE, "runs", REMARK)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from circuitprobe.report.layout import PLUS_MINUS, add_row, bullet, dim, hanging, plain_table, section
 from circuitprobe.report.words import plain
-from circuitprobe.study.report_tables import REMARK, benchmark_tables, finding_tables, pair_table, power_table
+from circuitprobe.study.report_tables import ESTIMATE, REMARK, benchmark_tables, finding_tables, pair_table, power_table
 from circuitprobe.study.report_words import run_words, statements
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 STYLES = {"reproduced": "green", "not reproduced": "bold red", "inconclusive": "yellow"}
 MARGIN = 1
+SPEAKS_FOR_ITSELF = ("", ESTIMATE, REMARK)
+"""Columns whose cells need no name in a list."""
 
 
 def render(report: StudyReport, width: int, *, unicode: bool = True) -> Iterator[RenderableType]:
@@ -84,7 +86,7 @@ def _as_table(table: TextTable) -> RenderableType:
 def _as_list(table: TextTable) -> Iterator[RenderableType]:
     for what, *cells in table.rows:
         said = [
-            f"{name} {cell}" if name else cell
+            cell if name in SPEAKS_FOR_ITSELF else f"{name} {cell}"
             for name, cell in zip(table.header[1:], cells, strict=True)
             if cell not in {"", "-"}
         ]

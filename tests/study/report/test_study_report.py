@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 from study.findings.study_runs import grid, lifelike, run
-from study.report.reports import full_study, make_study, planned_of
+from study.report.reports import full_study, make_study, planned_of, small_grid
 
 from circuitprobe import __version__
 from circuitprobe.errors import UsageError
@@ -52,7 +52,7 @@ def test_cells_hold_mean_and_spread_over_seeds() -> None:
 
 
 def test_the_same_runs_give_the_same_bytes() -> None:
-    records = grid()
+    records = small_grid()
     versions = [RunVersions(entry, (("torch", "2.13"), ("scipy", "1.17"))) for entry in planned_of(records)]
     text = make_study(records, versions=versions).to_json()
     shuffled = random.Random(3).sample(records, len(records))
@@ -91,24 +91,24 @@ def test_files_that_are_no_report_are_refused(tmp_path: Path) -> None:
 def test_an_unfinished_study_is_counted_and_told() -> None:
     lost = PlannedRun("beta-vae", "dsprites", 7)
     report = make_study(more=[EXTRA, lost], failed=[FailedRun(EXTRA, "out of memory")])
-    assert (report.runs.planned, report.runs.finished, report.runs.failed, report.runs.missing) == (77, 75, 1, 1)
+    assert (report.runs.planned, report.runs.finished, report.runs.failed, report.runs.missing) == (14, 12, 1, 1)
     assert [(entry.arch, entry.seed, entry.error) for entry in report.runs.failures] == [("vae", 9, "out of memory")]
     assert report.runs.missing_runs == ("beta-vae on dsprites, seed 7",)
     assert messages(report, "incomplete_grid") == [
-        "of 77 planned runs 75 finished (1 failed, 1 missing): findings are of these"
+        "of 14 planned runs 12 finished (1 failed, 1 missing): findings are of these"
     ]
 
 
 def test_a_run_that_failed_first_and_finished_then_is_finished() -> None:
     report = make_study(failed=[FailedRun(PlannedRun("vae", "adult", 0), "lost its worker")])
-    assert (report.runs.finished, report.runs.failed, report.runs.missing) == (75, 0, 0)
+    assert (report.runs.finished, report.runs.failed, report.runs.missing) == (12, 0, 0)
     assert not messages(report, "incomplete_grid")
 
 
 def test_runs_that_the_plan_does_not_have_are_told() -> None:
     from circuitprobe.study.report import study_report
 
-    records = grid()
+    records = small_grid()
     report = study_report(records, planned=planned_of(records)[1:], plan={})
     assert messages(report, "not_planned") == [
         "results of runs that the plan does not have: vae on adult, seed 0",
@@ -116,39 +116,41 @@ def test_runs_that_the_plan_does_not_have_are_told() -> None:
 
 
 def test_runs_that_do_not_reconstruct_are_told() -> None:
-    records = [*grid(), run(lifelike("vae", "adult", 0), seed=5, reconstructs=False)]
+    records = [*small_grid(), run(lifelike("vae", "adult", 0), seed=5, reconstructs=False)]
     report = make_study(records)
     (message,) = messages(report, "not_reconstructing")
-    assert message.startswith("1 run of 76 reconstruct no better")
+    assert message.startswith("1 run of 13 reconstruct no better")
     assert message.endswith(": vae on adult, seed 5")
     cell = next(cell for cell in report.cells if (cell.arch, cell.benchmark) == ("vae", "adult"))
     assert (cell.reconstruct, len(cell.seeds)) == (3, 4)
 
 
 def test_left_out_runs_are_told_per_figure() -> None:
-    records = [*grid(), *(run(lifelike("vae", "adult", 0) | {"modularity": None}, seed=seed) for seed in range(3, 11))]
+    records = [
+        *small_grid(),
+        *(run(lifelike("vae", "adult", 0) | {"modularity": None}, seed=seed) for seed in range(3, 11)),
+    ]
     (message,) = messages(make_study(records), "left_out")
-    assert (
-        message.startswith("modularity is undefined for 8 runs, left out: vae on adult, seed 10; vae")
-        or "seed 3" in message
+    assert message.startswith(
+        "modularity is undefined for 8 runs, left out: vae on adult, seed 3; vae on adult, seed 4;"
     )
     assert message.endswith("; and 2 more")
 
 
 def test_mixed_versions_are_told_and_even_ones_are_not() -> None:
-    runs = planned_of(grid())
+    runs = planned_of(small_grid())
     versions = [
-        RunVersions(entry, (("numpy", "2.3"), ("torch", "2.6" if place < 40 else "2.7")))
+        RunVersions(entry, (("numpy", "2.3"), ("torch", "2.6" if place < 4 else "2.7")))
         for place, entry in enumerate(runs)
     ]
     report = make_study(versions=versions)
     assert messages(report, "versions_differ") == [
-        "runs were made with different versions: torch 2.6 (40 runs), 2.7 (35 runs)"
+        "runs were made with different versions: torch 2.6 (4 runs), 2.7 (8 runs)"
     ]
     assert [(entry.package, entry.version, entry.runs) for entry in report.versions] == [
-        ("numpy", "2.3", 75),
-        ("torch", "2.6", 40),
-        ("torch", "2.7", 35),
+        ("numpy", "2.3", 12),
+        ("torch", "2.6", 4),
+        ("torch", "2.7", 8),
     ]
 
 

@@ -55,7 +55,7 @@ def test_sentences_say_why_there_is_no_figure() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 130, 200])
 def test_every_width_holds(width: int) -> None:
-    text = printed(make_study(more=[EXTRA], failed=[FailedRun(EXTRA, HOSTILE)]), width)
+    text = printed(make_study(grid(), more=[EXTRA], failed=[FailedRun(EXTRA, HOSTILE)]), width)
     assert max(cell_len(line) for line in text.splitlines()) <= width
     flat = " ".join(text.split())
     for statement in statements(full_study()):
@@ -68,10 +68,10 @@ def test_every_width_holds(width: int) -> None:
 
 def test_verdicts_come_first() -> None:
     lines = printed(make_study(more=[EXTRA]), 120).splitlines()
-    assert lines[0] == "circuitprobe study  75 of 76 runs finished, 1 missing"
-    assert lines[2].startswith("1 REPRODUCED")
+    assert lines[0] == "circuitprobe study  12 of 13 runs finished, 1 missing"
+    assert lines[2].startswith("1 REPRODUCED: ")
     text = "\n".join(lines)
-    assert text.index("4 INCONCLUSIVE") < text.index("findings are of these") < text.index("Finding 1: modularity")
+    assert text.index("\n4 ") < text.index("findings are of these") < text.index("Finding 1: modularity")
 
 
 def test_ascii_terminals_get_ascii() -> None:
