@@ -15,27 +15,27 @@ SIGNS = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
 
 def markdown(result: CheckResult) -> str:
     """A heading, what did not pass in sentences, and the table of all gates, folded away."""
-    lines = [f"### {SIGNS[result.outcome]} {_escaped(headline(result))}", "", f"{_escaped(verdict(result))}.", ""]
+    lines = [f"### {SIGNS[result.outcome]} {escaped(headline(result))}", "", f"{escaped(verdict(result))}.", ""]
     lines += [
-        f"- {SIGNS[entry.outcome]} {_escaped(entry.message)}" for entry in result.results if entry.outcome != "pass"
+        f"- {SIGNS[entry.outcome]} {escaped(entry.message)}" for entry in result.results if entry.outcome != "pass"
     ]
-    lines += [f"- ❔ {_escaped(warning)}" for warning in remarks(result)]
+    lines += [f"- ❔ {escaped(warning)}" for warning in remarks(result)]
     table = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     for entry in result.results:
-        row = [_escaped(cell) for cell in cells(entry)]
+        row = [escaped(cell) for cell in cells(entry)]
         row[-1] = f"{SIGNS[entry.outcome]} {row[-1]}"
         table.append(f"| {' | '.join(row)} |")
     lines += ["", "<details><summary>all gates</summary>", "", *table, "", "</details>", ""]
-    return "\n".join([*lines, _escaped(how(result))]) + "\n"
+    return "\n".join([*lines, escaped(how(result))]) + "\n"
 
 
 def markdown_error(error: CircuitProbeError) -> str:
     """A check that could not be made."""
-    seen, expected, fix = (_escaped(part) for part in (error.seen, error.expected, error.fix))
+    seen, expected, fix = (escaped(part) for part in (error.seen, error.expected, error.fix))
     return f"### ❌ circuitprobe check: not checked\n\n{seen}\n\n- expected: {expected}\n- try: {fix}\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Names of columns are data: nothing in them may become markup, a mention, or a link to an issue or an address."""
     return text.translate(_WRITTEN).replace("://", f":{_APART}//").replace("www.", f"www{_APART}.")
 

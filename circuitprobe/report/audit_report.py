@@ -122,7 +122,7 @@ class AuditReport(_Model):
         """
         text = (
             json.dumps(
-                _rounded(self.model_dump(mode="json")), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+                rounded(self.model_dump(mode="json")), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
             )
             + "\n"
         )
@@ -186,11 +186,12 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _rounded(content: Any) -> Any:  # noqa: ANN401 - JSON
+def rounded(content: Any) -> Any:  # noqa: ANN401 - JSON
+    """JSON content with its floats at nine significant digits, which all machines agree on."""
     if isinstance(content, float):
         return float(f"{content:.{SIGNIFICANT_DIGITS}g}")
     if isinstance(content, dict):
-        return {key: _rounded(value) for key, value in content.items()}
+        return {key: rounded(value) for key, value in content.items()}
     if isinstance(content, list):
-        return [_rounded(value) for value in content]
+        return [rounded(value) for value in content]
     return content
