@@ -113,6 +113,33 @@ def _tell(made: Study, out: Path, *, quiet: bool) -> None:
         raise typer.Exit(FAILED)
 
 
+@study.command("report")
+def report(
+    source: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, or an archive of it.")],
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write it here as Markdown.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Folder for three figures as SVG.")] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the study here without checkpoints, such as study.tar.xz: the report can be made of it."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Which of the paper's findings come out in a study: intervals, verdicts, tables, and what it could have shown.
+
+    Example: circuitprobe study report study --json report.json --markdown report.md --figures figures
+    """
+    from circuitprobe.report.terminal import show
+    from circuitprobe.study.reporting import ReportOutputs
+    from circuitprobe.study.reporting import report as run
+
+    made = run(source, ReportOutputs(json, markdown, figures, archive))
+    if not quiet:
+        show(made)
+
+
 @study.command("audit")
 def audit(
     models: Annotated[list[str], typer.Argument(help="Model files or folders, as for circuitprobe audit.")],

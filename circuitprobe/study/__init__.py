@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from circuitprobe.study.defaults import default_plan
     from circuitprobe.study.executors import executor_named
     from circuitprobe.study.plan import Grid, Plan, read_plan, write_plan
+    from circuitprobe.study.report_model import StudyReport
+    from circuitprobe.study.reporting import ReportOutputs, report
     from circuitprobe.study.session import run_study
 
 _HOME = {
     "Grid": "plan",
     "Plan": "plan",
+    "ReportOutputs": "reporting",
+    "StudyReport": "report_model",
     "audit_jobs": "audits",
     "default_plan": "defaults",
     "executor_named": "executors",
     "read_plan": "plan",
+    "report": "reporting",
     "run_audits": "audits",
     "run_study": "session",
     "write_archive": "archive",
@@ -38,10 +43,13 @@ _HOME = {
 __all__ = [
     "Grid",
     "Plan",
+    "ReportOutputs",
+    "StudyReport",
     "audit_jobs",
     "default_plan",
     "executor_named",
     "read_plan",
+    "report",
     "run_audits",
     "run_study",
     "write_archive",

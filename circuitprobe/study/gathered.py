@@ -26,14 +26,14 @@ class Gathered:
         records: figures of finished runs, in the plan's order.
         failed: why others failed, by name.
         missing: names of runs that have not ended.
-        versions: sets of package versions that runs were made with, the commonest first, with how many each.
+        versions: of the packages that each finished run was made with, by name.
     """
 
     plan: Plan
     records: tuple[RunRecord, ...]
     failed: dict[str, Failure]
     missing: tuple[str, ...]
-    versions: tuple[tuple[dict[str, str], int], ...]
+    versions: dict[str, dict[str, str]]
 
 
 def gather(path: Path) -> Gathered:
@@ -44,19 +44,18 @@ def gather(path: Path) -> Gathered:
     """
     with files_of(path) as files:
         plan = _plan(files, path)
-        found, failed, missing, versions = [], {}, [], []
+        found, failed, missing, versions = [], {}, [], {}
         for job in plan.jobs():
             record = _record(files, f"{FINISHED}/{job.name}", job)
             before = None if record is not None else _record(files, f"{FAILED}/{job.name}", job)
             if record is not None:
                 found.append(_figures(files, job))
-                versions.append(tuple(record.versions.items()))
+                versions[job.name] = record.versions
             elif before is not None and before.failure is not None:
                 failed[job.name] = before.failure
             else:
                 missing.append(job.name)
-    counted = sorted({entry: versions.count(entry) for entry in versions}.items(), key=lambda item: -item[1])
-    return Gathered(plan, tuple(found), failed, tuple(missing), tuple((dict(entry), count) for entry, count in counted))
+    return Gathered(plan, tuple(found), failed, tuple(missing), versions)
 
 
 def job_names(files: Files, path: Path) -> tuple[str, ...]:
