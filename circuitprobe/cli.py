@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -207,14 +207,20 @@ def train(
 
 @app.command()
 def schema(
+    of: Annotated[
+        Literal["audit", "study"], typer.Option(help="Of which JSON: audit --json, or study report --json.")
+    ] = "audit",
     out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of printing it.")] = None,
 ) -> None:
-    """Print the JSON Schema of audit reports."""
+    """Print the JSON Schema of audit reports, or of study reports."""
     import json
 
-    from circuitprobe.report.audit_report import json_schema
     from circuitprobe.report.files import write_atomically
 
+    if of == "audit":
+        from circuitprobe.report.audit_report import json_schema
+    else:
+        from circuitprobe.study.report_model import json_schema
     text = json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
     if out is None:
         typer.echo(text, nl=False)
