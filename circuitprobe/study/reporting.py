@@ -13,7 +13,7 @@ from circuitprobe.study.archive import write_archive
 from circuitprobe.study.figures import write_figures
 from circuitprobe.study.gathered import Gathered, gather
 from circuitprobe.study.markdown import to_markdown
-from circuitprobe.study.report import FailedRun, PlannedRun, RunVersions, study_report
+from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions, study_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from functools import cache
 from study.findings.study_runs import grid
 
 from circuitprobe.study.records import RunRecord
-from circuitprobe.study.report import FailedRun, PlannedRun, RunVersions, study_report
+from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions, study_report
 from circuitprobe.study.report_model import StudyReport
 
 

@@ -18,7 +18,7 @@ from circuitprobe.study.findings.modularity import modularity_finding
 from circuitprobe.study.findings.power import power_of
 from circuitprobe.study.findings.verdict import RULE
 from circuitprobe.study.records import METRICS
-from circuitprobe.study.report import FailedRun, PlannedRun, RunVersions
+from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions
 from circuitprobe.study.report_model import StudyReport, json_schema
 
 EXTRA = PlannedRun("vae", "adult", 9)
@@ -106,7 +106,7 @@ def test_a_run_that_failed_first_and_finished_then_is_finished() -> None:
 
 
 def test_runs_that_the_plan_does_not_have_are_told() -> None:
-    from circuitprobe.study.report import study_report
+    from circuitprobe.study.report_of_runs import study_report
 
     records = small_grid()
     report = study_report(records, planned=planned_of(records)[1:], plan={})

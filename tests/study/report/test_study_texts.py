@@ -12,7 +12,7 @@ from study.findings.study_runs import grid
 from study.report.reports import full_study, make_study
 
 from circuitprobe.study.markdown import to_markdown
-from circuitprobe.study.report import FailedRun, PlannedRun
+from circuitprobe.study.report_of_runs import FailedRun, PlannedRun
 from circuitprobe.study.report_model import StudyReport
 from circuitprobe.study.report_words import statements
 
