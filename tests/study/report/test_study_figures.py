@@ -67,11 +67,11 @@ def test_every_colour_is_of_the_palette_and_ink_turns_light_in_the_dark(drawn: d
 
 
 def test_the_same_runs_give_the_same_bytes(drawn: dict[str, str], tmp_path: Path) -> None:
-    mpl.rcParams["axes.facecolor"] = "red"
+    mpl.rcParams["axes.linewidth"] = 5.0
     try:
         runs = grid()
         paths = write_figures(random.Random(1).sample(runs, len(runs)), tmp_path)
-        assert mpl.rcParams["axes.facecolor"] == "red"
+        assert mpl.rcParams["axes.linewidth"] == 5.0
     finally:
         mpl.rcdefaults()
     assert {path.name: path.read_text(encoding="utf-8") for path in paths} == drawn

@@ -14,6 +14,7 @@ from study.report.reports import full_study, make_study
 from circuitprobe.study.markdown import to_markdown
 from circuitprobe.study.report_of_runs import FailedRun, PlannedRun
 from circuitprobe.study.report_model import StudyReport
+from circuitprobe.study.report_tables import benchmark_tables, finding_tables, power_table
 from circuitprobe.study.report_words import statements
 
 EXTRA = PlannedRun("vae", "adult", 9)
@@ -62,8 +63,22 @@ def test_every_width_holds(width: int) -> None:
         assert f"{statement.number} {statement.outcome.upper()}: {statement.title}" in flat
         assert " ".join(statement.sentence.split()) in flat
     # every figure of every table is there, whether it is a table or a list
-    assert "0.396 [0.384, 0.408]" in flat
+    squeezed = "".join(text.split())
+    for table in (*finding_tables(full_study()), power_table(full_study()), *benchmark_tables(full_study())):
+        for cell in (cell for row in table.rows for cell in row if cell != "-"):
+            assert "".join(cell.split()) in squeezed
     assert "\x1b" not in text
+
+
+def test_each_part_of_finding_2_has_its_own_outcome() -> None:
+    report = make_study(grid(benchmarks=("adult",)))
+    second = statements(report)[1]
+    assert (
+        "undefined (fewer than two runs on a side (3 and 0)) times that on images (paper: 0.323): inconclusive."
+        in second.sentence
+    )
+    assert second.sentence.endswith("(paper: -0.886): reproduced.")
+    assert second.outcome == "inconclusive"
 
 
 def test_verdicts_come_first() -> None:
