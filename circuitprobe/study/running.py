@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from circuitprobe.errors import UsageError
 from circuitprobe.study.executor import Ended, Event, Executor, Lost, Progress, Stuck
 from circuitprobe.study.jobs import AuditJob, StudyJob
-from circuitprobe.study.perform import Record
+from circuitprobe.study.perform import MachineError, Record
 from circuitprobe.study.store import Standing, Store
 
 ATTEMPTS = 3
@@ -76,7 +77,8 @@ def run_jobs(
     Raises:
         UsageError: the machine cannot go on (a full disk); what is finished stays.
     """
-    standing = store.standing(jobs, retry_failed=retry_failed)
+    with _of_the_machine():
+        standing = store.standing(jobs, retry_failed=retry_failed)
     if not standing.left:
         watcher.begin(jobs, standing, 0)
         return Outcome(standing.finished, standing.failed)
@@ -101,17 +103,16 @@ class _Running:
     def to_the_end(self) -> Outcome:
         while self.waiting or self.at_work:
             while self.waiting and len(self.at_work) < self.executor.workers:
-                self._start(self.waiting.popleft())
+                with _of_the_machine():
+                    self._start(self.waiting.popleft())
             for event in self.executor.poll(WAIT):
-                self._heed(event)
+                with _of_the_machine():
+                    self._heed(event)
             self.watcher.tick()
         return Outcome(self.finished, self.failed)
 
     def _start(self, job: Job) -> None:
-        try:
-            folder = self.store.work(job)
-        except OSError as error:
-            raise _no_room(error.strerror or str(error)) from error
+        folder = self.store.work(job)
         self.attempts[job.name] = self.attempts.get(job.name, 0) + 1
         self.at_work[job.name] = job
         self.executor.submit(job, folder)
@@ -145,10 +146,7 @@ class _Running:
             self.watcher.lost(job, reason, attempt)
             self.waiting.appendleft(job)
             return
-        try:
-            record = self.store.lose(job, f"{reason}, {attempt} times")
-        except OSError as error:
-            raise _no_room(error.strerror or str(error)) from error
+        record = self.store.lose(job, f"{reason}, {attempt} times")
         self.failed[job.name] = record
         self.watcher.ended(job, record)
 
@@ -156,6 +154,17 @@ class _Running:
         self.at_work.pop(job.name, None)
         (self.finished if record.status == "finished" else self.failed)[job.name] = record
         self.watcher.ended(job, record)
+
+
+@contextmanager
+def _of_the_machine() -> Iterator[None]:
+    """Files that cannot be written or moved, and processes that cannot be begun, are no run's fault."""
+    try:
+        yield
+    except MachineError as error:
+        raise _no_room(str(error)) from error
+    except OSError as error:
+        raise _no_room(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}") from error
 
 
 def _no_room(reason: str) -> UsageError:

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from circuitprobe.errors import UsageError
 from circuitprobe.study.jobs import AuditJob, StudyJob
 from circuitprobe.study.perform import RECORD, Failure, Record, write_record
+from circuitprobe.study.plan import FILE
 from circuitprobe.study.versions import versions
 
 FINISHED, FAILED, WORK, LOCK = "runs", "failed", "work", ".lock"
-OURS = frozenset({FINISHED, FAILED, WORK, LOCK, "study.toml"})
+JOB = "job.json"
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,43 @@ class Store:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            others = sorted({path.name for path in self.folder.iterdir()} - OURS)
-            if others and not (self.folder / FINISHED).is_dir():
-                raise UsageError(
-                    f"{self.folder} holds {others[0]}, and no study",
-                    expected="an empty or new folder, or that of a study",
-                    fix="another --out",
-                )
+            self._refuse_other_things()
             for name in (FINISHED, FAILED, WORK):
                 (self.folder / name).mkdir(exist_ok=True)
         except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _refuse_other_things(self) -> None:
+        there = {path.name for path in self.folder.iterdir()}
+        strange = sorted(there - {FINISHED, FAILED, WORK})
+        # other programs write a folder "runs" too
+        strange += sorted(
+            f"{FINISHED}/{path.name}" for path in self.folder.glob(f"{FINISHED}/*") if not (path / RECORD).is_file()
+        )
+        if strange and not there & {LOCK, FILE}:
             raise UsageError(
-                f"cannot write {self.folder}: {error.strerror}",
-                expected="a writable place with room",
+                f"{self.folder} holds {strange[0]}, and no study",
+                expected="an empty or new folder, or that of a study",
                 fix="another --out",
-            ) from error
+            )
+        if self.replaces and FILE in there:
+            raise UsageError(
+                f"{self.folder} holds a study",
+                expected="a folder of its own for audits of other models",
+                fix="another --out",
+            )
+        if not self.replaces and FILE not in there and any(self.folder.glob(f"{FINISHED}/*")):
+            raise UsageError(
+                f"{self.folder} holds {FINISHED} and no {FILE}",
+                expected="an empty or new folder, or that of a study",
+                fix=f"another --out; if its {FILE} is lost, put it back",
+            )
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        reason = "it is a file" if self.folder.is_file() else error.strerror or str(error)
+        return UsageError(
+            f"cannot write {self.folder}: {reason}", expected="a writable place with room", fix="another --out"
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -101,6 +124,8 @@ class Store:
                 expected="one at a time in a folder",
                 fix="wait for it, end it, or another --out",
             ) from None
+        except OSError as error:
+            raise self._unwritable(error) from error
         try:
             yield
         finally:
@@ -109,13 +134,25 @@ class Store:
     def work(self, job: StudyJob | AuditJob) -> Path:
         """The folder of a run at work, with what an earlier attempt left; of the same job, or it is emptied."""
         folder = self.folder / WORK / job.name
-        note = folder / "job.json"
-        told = job.model_dump_json()
-        if folder.exists() and (not note.is_file() or note.read_text(encoding="utf-8") != told):
+        note = folder / JOB
+        told = job.model_dump_json().encode("utf-8")
+        if not folder.exists():
+            self._take_back(job)
+        if folder.exists():
+            if note.is_file() and note.read_bytes() == told:
+                return folder
             shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
-        note.write_text(told, encoding="utf-8")
+        folder.mkdir()
+        note.write_bytes(told)
         return folder
+
+    def _take_back(self, job: StudyJob | AuditJob) -> None:
+        """What a run has done whose workers were lost is no worse for that."""
+        before = self.failed / job.name
+        record = _read(before)
+        if record is not None and record.digest == job.digest and _lost(record):
+            (before / RECORD).unlink()
+            before.rename(self.folder / WORK / job.name)
 
     def commit(self, job: StudyJob | AuditJob) -> Record | None:
         """Take a run at work over, if it has ended.
@@ -171,15 +208,12 @@ class Store:
                     fix=f"another --out, or remove {FINISHED}/{job.name}",
                 )
             before = _read(self.failed / job.name)
-            lasting = before is not None and before.digest == job.digest and before.failure is not None
             if done is not None:
                 finished[job.name] = done
-            elif (
-                before is not None and lasting and before.failure and before.failure.kind != "lost" and not retry_failed
-            ):
-                failed[job.name] = before
-            else:
+            elif before is None or before.digest != job.digest or retry_failed or _lost(before):
                 left.append(job)
+            else:
+                failed[job.name] = before
         return Standing(finished, failed, tuple(left))
 
     def records(self, jobs: Sequence[StudyJob | AuditJob]) -> Iterator[tuple[StudyJob | AuditJob, Record, Path]]:
@@ -192,6 +226,10 @@ class Store:
                     break
 
 
+def _lost(record: Record) -> bool:
+    return record.failure is not None and record.failure.kind == "lost"
+
+
 def _read(folder: Path) -> Record | None:
     try:
         return Record.model_validate_json((folder / RECORD).read_bytes())
@@ -199,5 +237,5 @@ def _read(folder: Path) -> Record | None:
         return None
     except ValidationError as error:
         raise UsageError(
-            f"{folder.name}/{RECORD} is damaged", expected="what a run wrote", fix=f"remove {folder}: it is made again"
+            f"{folder / RECORD} is damaged", expected="what a run wrote", fix=f"remove {folder}: it is made again"
         ) from error
