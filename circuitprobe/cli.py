@@ -220,7 +220,7 @@ def schema(
     if of == "audit":
         from circuitprobe.report.audit_report import json_schema
     else:
-        from circuitprobe.study.report_model import json_schema
+        from circuitprobe.study.telling.model import json_schema
     text = json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
     if out is None:
         typer.echo(text, nl=False)

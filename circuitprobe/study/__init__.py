@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from circuitprobe.study.defaults import default_plan
     from circuitprobe.study.executors import executor_named
     from circuitprobe.study.plan import Grid, Plan, read_plan, write_plan
-    from circuitprobe.study.report_model import StudyReport
     from circuitprobe.study.reporting import ReportOutputs, report
     from circuitprobe.study.session import run_study
+    from circuitprobe.study.telling.model import StudyReport
 
 _HOME = {
     "Grid": "plan",
     "Plan": "plan",
     "ReportOutputs": "reporting",
-    "StudyReport": "report_model",
+    "StudyReport": "telling.model",
     "audit_jobs": "audits",
     "default_plan": "defaults",
     "executor_named": "executors",

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from circuitprobe.errors import UsageError
 from circuitprobe.report.files import check_writable, write_atomically
 from circuitprobe.study.archive import write_archive
-from circuitprobe.study.figures import write_figures
 from circuitprobe.study.gathered import Gathered, gather
-from circuitprobe.study.markdown import to_markdown
-from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions, study_report
+from circuitprobe.study.telling.figures import write_figures
+from circuitprobe.study.telling.markdown import to_markdown
+from circuitprobe.study.telling.report import FailedRun, PlannedRun, RunVersions, study_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from circuitprobe.study.report_model import StudyReport
+    from circuitprobe.study.telling.model import StudyReport
 
 
 @dataclass(frozen=True)

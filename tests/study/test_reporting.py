@@ -14,7 +14,7 @@ from circuitprobe import study
 from circuitprobe.errors import CircuitProbeError, UsageError
 from circuitprobe.report import AuditReport
 from circuitprobe.study.gathered import gather
-from circuitprobe.study.report_model import json_schema
+from circuitprobe.study.telling.model import json_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.report.files import check_writable, write_atomically
 from circuitprobe.report.words import interval
-from circuitprobe.study.figure_style import (
+from circuitprobe.study.findings import selection as of
+from circuitprobe.study.findings.correlation import pearson
+from circuitprobe.study.findings.means import mean_of
+from circuitprobe.study.records import Metric, RunRecord, in_order
+from circuitprobe.study.telling.figure_style import (
     DIM,
     INK,
     MARKERS,
@@ -18,10 +22,6 @@ from circuitprobe.study.figure_style import (
     marker_of,
     svg_of,
 )
-from circuitprobe.study.findings import selection as of
-from circuitprobe.study.findings.correlation import pearson
-from circuitprobe.study.findings.means import mean_of
-from circuitprobe.study.records import Metric, RunRecord, in_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from circuitprobe.study.findings.means import mean_of
 from circuitprobe.study.findings.modularity import modularity_finding
 from circuitprobe.study.findings.power import power_of
 from circuitprobe.study.records import METRICS, RunRecord, in_order
-from circuitprobe.study.report_model import (
+from circuitprobe.study.telling.model import (
     Cell,
     CellFigure,
     Failure,
@@ -25,7 +25,7 @@ from circuitprobe.study.report_model import (
     StudyReport,
     VersionCount,
 )
-from circuitprobe.study.report_warnings import study_warnings
+from circuitprobe.study.telling.warnings import study_warnings
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -8,8 +8,8 @@ from functools import cache
 from study.findings.study_runs import grid
 
 from circuitprobe.study.records import RunRecord
-from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions, study_report
-from circuitprobe.study.report_model import StudyReport
+from circuitprobe.study.telling.model import StudyReport
+from circuitprobe.study.telling.report import FailedRun, PlannedRun, RunVersions, study_report
 
 
 def planned_of(records: Sequence[RunRecord]) -> list[PlannedRun]:

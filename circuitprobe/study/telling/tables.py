@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.report.words import interval, number
 from circuitprobe.study.findings.model import Correlation, Mean, Ratio, Welch
-from circuitprobe.study.report_words import p_words, share_interval
+from circuitprobe.study.telling.words import p_words, share_interval
 
 if TYPE_CHECKING:
     from circuitprobe.study.findings.differences import DifferencesFinding, Family
     from circuitprobe.study.findings.power import Detectable
     from circuitprobe.study.records import Metric
-    from circuitprobe.study.report_model import Cell, CellFigure, StudyReport
+    from circuitprobe.study.telling.model import Cell, CellFigure, StudyReport
 
 LABELS: dict[Metric, str] = {
     "mse": "MSE",

@@ -9,13 +9,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 from study.findings.study_runs import grid
-from study.report.reports import full_study, make_study
+from study.telling.reports import full_study, make_study
 
-from circuitprobe.study.markdown import to_markdown
-from circuitprobe.study.report_of_runs import FailedRun, PlannedRun
-from circuitprobe.study.report_model import StudyReport
-from circuitprobe.study.report_tables import benchmark_tables, finding_tables, power_table
-from circuitprobe.study.report_words import statements
+from circuitprobe.study.telling.markdown import to_markdown
+from circuitprobe.study.telling.model import StudyReport
+from circuitprobe.study.telling.report import FailedRun, PlannedRun
+from circuitprobe.study.telling.tables import benchmark_tables, finding_tables, power_table
+from circuitprobe.study.telling.words import statements
 
 EXTRA = PlannedRun("vae", "adult", 9)
 HOSTILE = "bad \x1b[31m | <b>@all</b> [x](http://evil.example) #1\nnext `line`"

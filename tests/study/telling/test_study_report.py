@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 from study.findings.study_runs import grid, lifelike, run
-from study.report.reports import full_study, make_study, planned_of, small_grid
+from study.telling.reports import full_study, make_study, planned_of, small_grid
 
 from circuitprobe import __version__
 from circuitprobe.errors import UsageError
@@ -18,8 +18,8 @@ from circuitprobe.study.findings.modularity import modularity_finding
 from circuitprobe.study.findings.power import power_of
 from circuitprobe.study.findings.verdict import RULE
 from circuitprobe.study.records import METRICS
-from circuitprobe.study.report_of_runs import FailedRun, PlannedRun, RunVersions
-from circuitprobe.study.report_model import StudyReport, json_schema
+from circuitprobe.study.telling.model import StudyReport, json_schema
+from circuitprobe.study.telling.report import FailedRun, PlannedRun, RunVersions
 
 EXTRA = PlannedRun("vae", "adult", 9)
 
@@ -106,7 +106,7 @@ def test_a_run_that_failed_first_and_finished_then_is_finished() -> None:
 
 
 def test_runs_that_the_plan_does_not_have_are_told() -> None:
-    from circuitprobe.study.report_of_runs import study_report
+    from circuitprobe.study.telling.report import study_report
 
     records = small_grid()
     report = study_report(records, planned=planned_of(records)[1:], plan={})

@@ -13,8 +13,8 @@ import pytest
 from study.findings.study_runs import ARCHS, TABLES, grid, lifelike, run
 
 from circuitprobe.errors import UsageError
-from circuitprobe.study.figure_style import COLOURS, DIM, GRID, INK, PAPER
-from circuitprobe.study.figures import FIGURES, write_figures
+from circuitprobe.study.telling.figure_style import COLOURS, DIM, GRID, INK, PAPER
+from circuitprobe.study.telling.figures import FIGURES, write_figures
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}href"

@@ -9,7 +9,7 @@ from circuitprobe.report.words import interval, number
 
 if TYPE_CHECKING:
     from circuitprobe.study.findings.model import Judgement, Outcome
-    from circuitprobe.study.report_model import StudyReport
+    from circuitprobe.study.telling.model import StudyReport
     from circuitprobe.types import Estimate
 
 

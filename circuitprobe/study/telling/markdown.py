@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from circuitprobe.gate.markdown import escaped
-from circuitprobe.study.figures import FIGURES
-from circuitprobe.study.report_tables import (
+from circuitprobe.study.telling.figures import FIGURES
+from circuitprobe.study.telling.tables import (
     REMARK,
     TextTable,
     benchmark_tables,
@@ -17,10 +17,10 @@ from circuitprobe.study.report_tables import (
     pair_table,
     power_table,
 )
-from circuitprobe.study.report_words import run_words, statements
+from circuitprobe.study.telling.words import run_words, statements
 
 if TYPE_CHECKING:
-    from circuitprobe.study.report_model import StudyReport
+    from circuitprobe.study.telling.model import StudyReport
 
 INTERVAL = re.compile(r"\\\[([-+.%\de]+, [-+.%\de]+)\\\]")
 """An interval after escaping: figures in brackets are no markup, and easier to read as they are."""

@@ -96,7 +96,7 @@ class Findings(FindingModel):
 
 
 class StudyReport(FindingModel):
-    """Everything that a study found. ``to_json`` writes it, ``to_markdown`` of ``circuitprobe.study.markdown`` tells it."""
+    """Everything that a study found. ``to_json`` writes it, ``to_markdown`` of ``circuitprobe.study.telling.markdown`` tells it."""
 
     study_report_version: str = STUDY_REPORT_VERSION
     circuitprobe_version: str = Field(description="that made this report")
@@ -151,7 +151,7 @@ class StudyReport(FindingModel):
             ) from error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        from circuitprobe.study.terminal import render
+        from circuitprobe.study.telling.terminal import render
 
         yield from render(self, options.max_width, unicode=not options.ascii_only)
 

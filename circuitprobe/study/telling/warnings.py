@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.report.words import counted
 from circuitprobe.study.findings import selection as of
-from circuitprobe.study.report_model import StudyWarning
+from circuitprobe.study.telling.model import StudyWarning
 
 if TYPE_CHECKING:
     from circuitprobe.study.records import Metric, RunRecord
-    from circuitprobe.study.report_model import Runs, VersionCount
+    from circuitprobe.study.telling.model import Runs, VersionCount
 
 USED: tuple[Metric, ...] = ("ces", "specificity", "modularity", "fgd_adjusted", "mse", "auc")
 """Figures that findings are computed from."""

@@ -11,17 +11,24 @@ from rich.text import Text
 
 from circuitprobe.report.layout import PLUS_MINUS, add_row, bullet, dim, hanging, plain_table, section
 from circuitprobe.report.words import plain
-from circuitprobe.study.report_tables import ESTIMATE, REMARK, benchmark_tables, finding_tables, pair_table, power_table
-from circuitprobe.study.report_words import run_words, statements
+from circuitprobe.study.telling.tables import (
+    ESTIMATE,
+    REMARK,
+    benchmark_tables,
+    finding_tables,
+    pair_table,
+    power_table,
+)
+from circuitprobe.study.telling.words import run_words, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from circuitprobe.study.report_model import StudyReport
-    from circuitprobe.study.report_tables import TextTable
-    from circuitprobe.study.report_words import Statement
+    from circuitprobe.study.telling.model import StudyReport
+    from circuitprobe.study.telling.tables import TextTable
+    from circuitprobe.study.telling.words import Statement
 
 STYLES = {"reproduced": "green", "not reproduced": "bold red", "inconclusive": "yellow"}
 MARGIN = 1
