@@ -11,13 +11,16 @@ from circuitprobe import __version__
 from circuitprobe.cli_gate import baseline, check, compare
 from circuitprobe.cli_options import (
     ArrayName,
+    AuditRows,
     Condition,
     Device,
     Entry,
     Factory,
     Grid,
+    Groups,
     Ignore,
     Imports,
+    Levels,
     Model,
     Pixels,
     Quiet,
@@ -57,10 +60,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def audit(
     model: Model,
     data: Rows,
-    rows: Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)] = 2048,
+    rows: AuditRows = 2048,
     seed: Seed = 0,
     target: Target = None,
-    groups: Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")] = None,
+    groups: Groups = None,
     schema: SchemaFile = None,
     condition: Condition = None,
     ignore: Ignore = None,
@@ -73,7 +76,7 @@ def audit(
     imports: Imports = None,
     entry: Entry = None,
     device: Device = "cpu",
-    levels: Annotated[str, typer.Option(help="1 inputs, 2 latents, 3 units and paths, 4 mediation.")] = "1,2,3,4",
+    levels: Levels = "1,2,3,4",
     sites: Annotated[
         list[str] | None, typer.Option(help="Glob over the sites that level 3 patches (see inspect); may be repeated.")
     ] = None,

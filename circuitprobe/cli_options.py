@@ -37,6 +37,9 @@ Rows = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.", min=0, max=2**32 - 1)]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="TOML file that says what the columns are.")]
+Groups = Annotated[Path | None, typer.Option(help="TOML file with feature groups; default: clustered.")]
+AuditRows = Annotated[int, typer.Option(help="How many rows are audited at most.", min=2)]
+Levels = Annotated[str, typer.Option(help="1 inputs, 2 latents, 3 units and paths, 4 mediation.")]
 Target = Annotated[str | None, typer.Option(help="Label column, never a feature; for dsprites a factor.")]
 Condition = Annotated[
     str | None, typer.Option(help="Columns that condition encoder and decoder, with commas between; no features.")

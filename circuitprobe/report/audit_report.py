@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from circuitprobe.errors import UsageError
-from circuitprobe.report.files import write_atomically
 from circuitprobe.report.frames import Frame, report_frame
 from circuitprobe.report.ground_truth import GroundTruth
+from circuitprobe.report.json_text import json_text
 from circuitprobe.report.levels import ActivationLevel, CircuitMap, InputLevel, MediationLevel, PathLevel
 from circuitprobe.report.model import (
     SCHEMA_VERSION,
@@ -29,7 +28,7 @@ from circuitprobe.report.model import (
     Twin,
     _Model,
 )
-from circuitprobe.report.resamples import SIGNIFICANT_DIGITS, Resamples
+from circuitprobe.report.resamples import Resamples
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
@@ -120,15 +119,7 @@ class AuditReport(_Model):
         Raises:
             UsageError: the file cannot be written.
         """
-        text = (
-            json.dumps(
-                rounded(self.model_dump(mode="json")), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-            )
-            + "\n"
-        )
-        if path is not None:
-            write_atomically(path, lambda handle: handle.write(text.encode("utf-8")))
-        return text
+        return json_text(self, path)
 
     @classmethod
     def from_json(cls, path: str | Path) -> AuditReport:
@@ -184,14 +175,3 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every report validates against."""
     schema = AuditReport.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def rounded(content: Any) -> Any:  # noqa: ANN401 - JSON
-    """JSON content with its floats at nine significant digits, which all machines agree on."""
-    if isinstance(content, float):
-        return float(f"{content:.{SIGNIFICANT_DIGITS}g}")
-    if isinstance(content, dict):
-        return {key: rounded(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [rounded(value) for value in content]
-    return content

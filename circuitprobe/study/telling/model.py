@@ -5,15 +5,13 @@ Nothing here depends on the time, the machine or a path: the same runs give the 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, JsonValue
 
 from circuitprobe.errors import UsageError
-from circuitprobe.report.audit_report import rounded
-from circuitprobe.report.files import write_atomically
+from circuitprobe.report.json_text import json_text
 from circuitprobe.study.findings.auc import AucFinding
 from circuitprobe.study.findings.collapse import CollapseFinding
 from circuitprobe.study.findings.differences import DifferencesFinding
@@ -119,11 +117,7 @@ class StudyReport(FindingModel):
         Raises:
             UsageError: the file cannot be written.
         """
-        content = rounded(self.model_dump(mode="json"))
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        if path is not None:
-            write_atomically(path, lambda handle: handle.write(text.encode("utf-8")))
-        return text
+        return json_text(self, path)
 
     @classmethod
     def from_json(cls, path: str | Path) -> StudyReport:
