@@ -93,10 +93,9 @@ def users_job(folder: Path) -> AuditJob:
     """A user's model, rows and code."""
     (folder / "noisy.py").write_text(NOISY, encoding="utf-8")
     torch.manual_seed(0)
-    torch.save(
-        {"encoder.weight": torch.randn(4, 4), "encoder.bias": torch.zeros(4), "decoder.weight": torch.randn(4, 2), "decoder.bias": torch.zeros(4)},
-        folder / "noisy.pt",
-    )  # fmt: skip
+    weights = {"encoder.weight": torch.randn(4, 4), "encoder.bias": torch.zeros(4)}
+    weights |= {"decoder.weight": torch.randn(4, 2), "decoder.bias": torch.zeros(4)}
+    torch.save(weights, folder / "noisy.pt")
     rows = np.random.default_rng(0).normal(size=(80, 4))
     pd.DataFrame(rows, columns=list("abcd")).to_csv(folder / "rows.csv", index=False)
     options = ModelOptions(factory=f"{folder / 'noisy.py'}:make")
