@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def _entries(given: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str
 
 def _seeds(given: Sequence[str] | None) -> tuple[int, ...]:
     found = _entries(given, tuple(map(str, SEEDS)))
-    wrong = next((seed for seed in found if not (seed.isascii() and seed.isdecimal())), None)
+    wrong = next((seed for seed in found if not re.fullmatch("[0-9]{1,10}", seed)), None)
     if wrong is not None:
         raise UsageError(f"--seeds {wrong}", expected="numbers from 0 to 4294967295 with commas", fix="--seeds 0,1,2")
     return tuple(int(seed) for seed in found)

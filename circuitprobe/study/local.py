@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from circuitprobe.study.executor import Ended, Event, Lost, Progress, Stuck
 from circuitprobe.study.jobs import AuditJob, StudyJob
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+WORKER = "import sys; sys.path[:] = sys.argv[2:]; from circuitprobe.study.worker import run; run(sys.argv[1])"
+"""Imports from where the study does: with -m it would import a random.py of the current folder, too."""
+
 GRACE = 5.0
 """Seconds that a process has to end before it is killed."""
 
@@ -27,6 +31,7 @@ class _Run:
 
     name: str
     process: subprocess.Popen[bytes]
+    output: IO[bytes]
     text: bytes = b""
     stuck: str = ""
 
@@ -42,13 +47,13 @@ class LocalExecutor:
     def submit(self, job: StudyJob | AuditJob, folder: Path) -> None:
         """See ``Executor``."""
         process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-            [sys.executable, "-m", "circuitprobe.study.worker", str(folder)],
+            [sys.executable, "-P", "-c", WORKER, str(folder), *sys.path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
             # a group of its own: ctrl-C reaches the study alone, which then ends its runs in order
             start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None  # noqa: S101 - PIPE
-        run = _Run(job.name, process)
+        run = _Run(job.name, process, process.stdout)
         self._running[job.name] = run
         os.set_blocking(process.stdout.fileno(), False)
         self._output.register(process.stdout, selectors.EVENT_READ, run)
@@ -63,7 +68,11 @@ class LocalExecutor:
                 events += _events(run, chunk)
             elif chunk == b"":
                 # the end of its output is the end of the process
-                self._output.unregister(key.fileobj)
+                events.append(self._ended(run))
+        for run in [*self._running.values()]:
+            # what the model has begun may hold the output open
+            if run.process.poll() is not None:
+                events += _events(run, run.output.read() or b"")
                 events.append(self._ended(run))
         return events
 
@@ -85,6 +94,7 @@ class LocalExecutor:
 
     def _ended(self, run: _Run) -> Event:
         code = run.process.wait()
+        self._output.unregister(run.output)
         _close(run)
         del self._running[run.name]
         if run.stuck:
@@ -96,12 +106,21 @@ def _events(run: _Run, chunk: bytes) -> list[Event]:
     *lines, run.text = (run.text + chunk).split(b"\n")
     events: list[Event] = []
     for line in lines:
-        told = json.loads(line)
+        told = _event(line)
         if "stuck" in told:
             run.stuck = told["stuck"]
-        else:
+        elif "phase" in told:
             events.append(Progress(run.name, told["phase"], told["done"], told["total"]))
     return events
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """An event; nothing where a line is none: an installation may print as Python starts, before output is the worker's own."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _close(run: _Run) -> None:

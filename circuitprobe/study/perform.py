@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -85,6 +85,9 @@ def perform(job: StudyJob | AuditJob, folder: Path, tell: Tell) -> Record:
     Raises:
         MachineError: a file could not be written or read for want of room or permission.
     """
+    for left in folder.glob(".*.tmp"):
+        # half a file, of an attempt that was killed while it wrote
+        left.unlink(missing_ok=True)
     with _logged(folder / LOG) as log:
         began = time.monotonic()
         log.info("%s: circuitprobe %s", job.name, __version__)
@@ -163,7 +166,7 @@ def _trained(job: StudyJob, folder: Path, tell: Tell) -> TrainedModel:
     except CircuitProbeError as error:
         _raise_the_machines(error)
         for left in folder.glob(f"{MODEL}*"):
-            left.unlink()
+            left.unlink(missing_ok=True)
         return run()
 
 
@@ -257,7 +260,9 @@ def _logged(path: Path) -> Iterator[logging.Logger]:
             warnings.showwarning = lambda message, *_, **__: log.info("Python warns: %s", message)
             yield log
     finally:
-        handler.close()
+        # what the disk had no room for cannot be written now either, and that is no error of the run
+        with suppress(OSError):
+            handler.close()
 
 
 class _TrainingProgress:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, IMAGE_BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
@@ -20,6 +21,9 @@ from circuitprobe.study.jobs import AuditOptions, Levels, StudyJob, TrainingOpti
 
 FILE = "study.toml"
 SEEDS = (0, 1, 2)
+STRENGTHS = tuple(arch for arch in ARCHITECTURES if arch != "vae")
+"""Architectures with a hyperparameter of their own."""
+
 HEADING = """\
 # A study of circuitprobe: everything that decides its figures.
 # `circuitprobe study run --out FOLDER` goes on with the study of a folder; `--study FILE` makes the same study elsewhere.
@@ -62,6 +66,10 @@ class Grid(_Part):
         return _known(given, ALL_BENCHMARKS, "benchmark")
 
 
+Name = Annotated[str, AfterValidator(lambda name: _known((name,), ALL_BENCHMARKS, "benchmark")[0])]
+Arch = Annotated[str, AfterValidator(lambda name: _known((name,), STRENGTHS, "strength of")[0])]
+
+
 class Training(_Part):
     """How models of one modality are trained; see ``circuitprobe train``."""
 
@@ -71,20 +79,29 @@ class Training(_Part):
     patience: Annotated[int, Field(ge=0)] = 10
     hidden: tuple[Count, ...] = Field(default=(), description="of a table's network; empty for images")
     rows: Annotated[int, Field(ge=50)] | None = Field(default=None, description="a sample of so many; absent: all")
-    steps: dict[str, Count] = Field(description="gradient steps per benchmark")
-    strength: dict[str, Positive] = Field(description="the one hyperparameter of each architecture but the VAE")
+    steps: dict[Name, Count] = Field(description="gradient steps per benchmark")
+    strength: dict[Arch, Positive] = Field(description="the one hyperparameter of each architecture but the VAE")
 
 
 class Audit(_Part):
     """How each model is audited; see ``circuitprobe audit``."""
 
-    rows: dict[str, Annotated[int, Field(ge=2)]] = Field(description="rows audited at most, per benchmark")
+    rows: dict[Name, Annotated[int, Field(ge=2)]] = Field(description="rows audited at most, per benchmark")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     levels: Levels
     intervention_values: Count = 8
     resamples: Annotated[int, Field(ge=10)] = 1000
     permutations: Annotated[int, Field(ge=10)] = 500
     truth_rows: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("levels")
+    @classmethod
+    def _second_among_them(cls, given: Levels) -> Levels:
+        if 2 not in given:
+            raise ValueError("level 2 is not among them: the findings are about it")
+        if list(given) != sorted(set(given)):
+            raise ValueError("each once and in order")
+        return given
 
 
 class Plan(_Part):
@@ -112,6 +129,12 @@ class Plan(_Part):
                 expected=f"[{modality}], {benchmark} in [{modality}.steps] and in [audit.rows]",
                 fix=f"add them to {FILE}",
             )
+        if bool(how.hidden) != (modality == "table"):
+            raise UsageError(
+                f"the study's [{modality}] has hidden = {list(how.hidden)}",
+                expected="the layers of a table's network, such as [128, 128]; none for images, whose network is fixed",
+                fix=f"correct it in {FILE}",
+            )
         if arch != "vae" and arch not in how.strength:
             raise UsageError(
                 f"the study has {arch} in its grid and no hyperparameter of it",
@@ -130,8 +153,9 @@ class Plan(_Part):
         return StudyJob(arch=arch, benchmark=benchmark, seed=seed, training=training, audit=audit)
 
     def decides(self) -> dict[str, Any]:
-        """What the figures depend on, as plain values: all but the versions."""
-        return self.model_dump(mode="json", exclude={"versions"}, exclude_none=True)
+        """What the figures depend on, as plain values: all but the versions, and the grid in any order."""
+        found = self.model_dump(mode="json", exclude={"versions"}, exclude_none=True)
+        return {**found, "grid": {name: sorted(entries) for name, entries in found["grid"].items()}}
 
 
 def modality_of(benchmark: str) -> Modality:
@@ -161,14 +185,15 @@ def plan_of(text: bytes, name: str) -> Plan:
 
 def _plan(content: dict[str, Any], name: str) -> Plan:
     try:
-        plan = Plan.model_validate(content)
+        # strict, and as JSON, in which lists may stand for tuples: true is no number, "10" neither; a date is no entry at all
+        plan = Plan.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UsageError(
             f"{name}: {place}: {first['msg'].removeprefix('Value error, ')}",
             expected="a file as `circuitprobe study run` writes it",
-            fix="correct it, or begin anew without --study",
+            fix=f"correct it in {path}",
         ) from error
     plan.jobs()
     return plan

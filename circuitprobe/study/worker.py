@@ -1,4 +1,4 @@
-"""The process of one run: ``python -m circuitprobe.study.worker FOLDER``, begun by the local executor.
+"""The process of one run, begun by the local executor.
 
 Standard input is held open by the study: when it closes, the study is gone, also by kill -9, and so goes this process. Standard
 output carries events, a line of JSON each; whatever else is printed goes to the run's log.
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -37,24 +38,50 @@ class Lines:
 
     def write(self, event: dict[str, object]) -> None:
         """One line."""
-        self._out.write(json.dumps(event) + "\n")
-        self._out.flush()
+        try:
+            self._out.write(json.dumps(event) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            # the study is gone; told as an error, it would be recorded as one of the run
+            os._exit(1)
 
 
-def main(folder: Path) -> int:
-    """Make the run whose job lies in a folder."""
+def run(folder: str) -> None:
+    """The whole process."""
+    status = _made(Path(folder).resolve())
+    # everything is written; threads that a model has left behind are not waited for
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def _made(folder: Path) -> int:
+    held_open = _own_input()
+    threading.Thread(target=_leave_with_the_study, args=(held_open,), daemon=True).start()
     lines = Lines(_own_output(folder))
-    threading.Thread(target=_leave_with_the_study, daemon=True).start()
-    from circuitprobe.study.jobs import job_from_json
+    from circuitprobe.study.jobs import StudyJob, job_from_json
     from circuitprobe.study.perform import MachineError, perform
 
     job = job_from_json((folder / "job.json").read_bytes())
+    if isinstance(job, StudyJob):
+        # a file or folder called as a benchmark where the study was begun must not stand in for it
+        os.chdir(folder)
     try:
         perform(job, folder, lines)
     except MachineError as error:
         lines.write({"stuck": str(error)})
         return NO_ROOM
     return 0
+
+
+def _own_input() -> int:
+    """What the study holds open; a model that reads standard input finds it empty, instead of waiting for ever."""
+    held = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return held
 
 
 def _own_output(folder: Path) -> TextIO:
@@ -72,12 +99,7 @@ def _own_output(folder: Path) -> TextIO:
     return events
 
 
-def _leave_with_the_study() -> None:
-    # not sys.stdin: its lock would be held by this thread when the interpreter ends
-    while os.read(0, 1):
+def _leave_with_the_study(held_open: int) -> None:
+    while os.read(held_open, 1):
         pass
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

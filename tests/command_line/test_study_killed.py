@@ -1,0 +1,131 @@
+"""A study that is killed at any moment, or interrupted, and goes on: real processes of the installed program."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Outcome
+
+KILLS = 10
+GRID = (
+    "--archs", "vae,beta-vae", "--benchmarks", "german_credit", "--seeds", "0,1", "--steps", "10", "--rows", "60",
+    "--train-rows", "200", "--workers", "2",
+)  # fmt: skip
+
+
+def begin(out: Path, *options: str) -> subprocess.Popen[str]:
+    """``circuitprobe study run``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "circuitprobe", "study", "run", "--out", str(out), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """What must not depend on what happened on the way: weights and audits."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.glob("runs/*/*"))
+        if path.name in {"model.pt", "audit.json"}
+    }
+
+
+def records(out: Path) -> dict[str, tuple[int, bytes]]:
+    """When each finished run was recorded, and how."""
+    return {path.parent.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("runs/*/run.json")}
+
+
+def workers(of: int) -> list[int]:
+    """Processes that another one has begun and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if told[1] == str(of) and told[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists()]
+
+
+def gone(pids: list[int], seconds: float = 10) -> bool:
+    until = time.monotonic() + seconds
+    while alive(pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not alive(pids)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the study's processes under /proc")
+def test_killed_ten_times_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    undisturbed = begin(tmp_path / "undisturbed", *GRID, "--quiet")
+    _, err = undisturbed.communicate(timeout=200)
+    assert undisturbed.returncode == 0, err
+    expected = results(tmp_path / "undisturbed")
+    assert len(expected) == 8
+
+    moments, out = random.Random(7), tmp_path / "killed"
+    kept: dict[str, tuple[int, bytes]] = {}
+    for _ in range(KILLS):
+        process = begin(out, *GRID, "--quiet")
+        try:
+            # from before it has imported anything to after a run has ended
+            process.wait(moments.uniform(0.2, 7.0))
+        except subprocess.TimeoutExpired:
+            begun = workers(process.pid)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert gone(begun), "its workers have not left with it"
+        now = records(out)
+        assert {name: now.get(name) for name in kept} == kept, "a finished run was touched"
+        assert all(
+            {path.name for path in (out / "runs" / name).iterdir()} >= {"model.pt", "audit.json"} for name in now
+        )
+        kept = now
+    process = begin(out, *GRID, "--quiet")
+    out_text, err = process.communicate(timeout=200)
+    assert (process.returncode, out_text, err) == (0, "", "")
+    assert results(out) == expected
+    now = records(out)
+    assert {name: now[name] for name in kept} == kept
+    assert not any((out / "failed").iterdir())
+    assert not any((out / "work").iterdir())
+    assert not list(out.rglob(".*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the study's processes under /proc")
+def test_ctrl_c_ends_its_workers_says_what_is_kept_and_the_same_command_goes_on(
+    tmp_path: Path, command: Callable[..., Outcome]
+) -> None:
+    out = tmp_path / "study"
+    grid = ("--archs", "vae", "--benchmarks", "german_credit", "--seeds", "0", "--steps", "50", "--rows", "60")
+    process = begin(out, *grid)
+    until = time.monotonic() + 100
+    while not (out / "work" / "german_credit-vae-0" / "log.txt").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    begun = workers(process.pid)
+    assert len(begun) == 1
+    second = command("study", "run", "--out", out, *grid)
+    assert second.code == 2
+    assert f"another study is at work in {out}" in second.err
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert f"finished runs are kept in {out}; the same command goes on" in err
+    assert "Traceback" not in err
+    assert alive(begun) == []
+    again = command("study", "run", "--out", out, *grid)
+    assert again.code == 0
+    assert again.out.startswith(f"1 of 1 runs finished: {out}")
