@@ -200,7 +200,8 @@ class RayExecutor:
         if now - self._looked_at < LOOK_EVERY:
             return
         self._looked_at = now
-        self._cluster.check()
+        if not self._cluster.answers():
+            return
         cpus = self._cluster.cpus()
         if cpus:
             self._cpus_seen = now

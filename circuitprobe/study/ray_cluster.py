@@ -23,7 +23,7 @@ ANSWER = 10.0
 """Seconds that a cluster has to take a connection."""
 
 MISSES = 2
-"""How often in a row it may fail to, before it is gone."""
+"""How often in a row it fails to before it counts as gone."""
 
 CLIENT = "ray"
 EXPECTED = "ray://host:10001 from anywhere, host:6379 or auto from a node of the cluster"
@@ -50,18 +50,17 @@ class Cluster:
         """CPUs of all its nodes."""
         return int(self.ray.cluster_resources().get("CPU", 0))
 
-    def check(self) -> None:
-        """See whether its head is still there: Ray would wait a minute for it and then end this process.
+    def answers(self) -> bool:
+        """Whether its head takes connections; to be asked first where Ray would wait a minute for it and then end this process.
 
         Raises:
-            UsageError: it is not.
+            UsageError: not for the second time in a row.
         """
-        if self.head is None:
-            return
-        reason = _unreachable(self.head)
+        reason = "" if self.head is None else _unreachable(self.head)
         self._misses = self._misses + 1 if reason else 0
         if self._misses >= MISSES:
             raise self._is_gone(reason)
+        return not reason
 
     @contextmanager
     def reached(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import psutil
 
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
 RUN = "circuitprobe.study.worker"
@@ -30,13 +29,21 @@ if os.path.exists({flag!r}):
 """
 
 
+def free_port() -> int:
+    """A port that nobody listens to."""
+    with socket.socket() as found:
+        found.bind((HEAD, 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
 @dataclass
 class Nodes:
     """The processes, and where they are reached."""
 
-    home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cpr", dir="/tmp")))  # noqa: S108 - sockets need short paths
-    port: int = field(default_factory=lambda: free_port())
-    client_port: int = field(default_factory=lambda: free_port())
+    home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cpr", dir="/tmp")))
+    port: int = field(default_factory=free_port)
+    client_port: int = field(default_factory=free_port)
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,38 +77,39 @@ class Nodes:
         wait_for(lambda: reachable(HEAD, self.port))
         self._node(WORKER, f"--address={HEAD}:{self.port}")
         wait_for(lambda: reachable(HEAD, self.client_port))
-        wait_for(lambda: all(len(self.processes(node)) > 4 for node in (HEAD, WORKER)))
+        wait_for(lambda: all("Ray runtime started" in self._log(node).read_text() for node in (HEAD, WORKER)))
 
     def _node(self, ip: str, *options: str) -> None:
         ray = Path(sys.executable).with_name("ray")
         common = (f"--node-ip-address={ip}", "--num-cpus=1", "--block", "--disable-usage-stats")
-        with (self.home / f"{ip}.log").open("wb") as log:
+        with self._log(ip).open("wb") as log:
             self.started[ip] = subprocess.Popen(
                 [str(ray), "start", *options, *common], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env={**self.environment, "PYTHONPATH": str(self.home)}, cwd=self.home, start_new_session=True,
             )  # fmt: skip
 
-    def processes(self, ip: str) -> list[psutil.Process]:
+    def _log(self, ip: str) -> Path:
+        return self.home / f"{ip}.log"
+
+    def processes(self, ip: str) -> list[int]:
         """A node's processes, its own first."""
-        try:
-            first = psutil.Process(self.started[ip].pid)
-            return [first, *first.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        children = children_by_parent()
+        found = [self.started[ip].pid]
+        for process in found:
+            found += children.get(process, [])
+        return found
 
     def at_work(self, ip: str) -> bool:
         """Whether a run is made there."""
-        for process in self.processes(ip):
-            with suppress(psutil.Error):
-                if RUN in process.cmdline():
-                    return True
-        return False
+        return any(RUN in command_line(process) for process in self.processes(ip))
 
     def kill(self, ip: str) -> None:
         """As if its plug were pulled."""
+        if self.started[ip].poll() is not None:
+            return
         for process in self.processes(ip):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.started[ip].wait()
 
     def stop(self) -> None:
@@ -109,14 +117,6 @@ class Nodes:
         for ip in self.started:
             self.kill(ip)
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def free_port() -> int:
-    """A port that nobody listens to."""
-    with socket.socket() as found:
-        found.bind((HEAD, 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def reachable(host: str, port: int) -> bool:
@@ -134,3 +134,23 @@ def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
     while not happened():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def children_by_parent() -> dict[int, list[int]]:
+    """All processes of this machine by the one that began them."""
+    found: dict[int, list[int]] = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal():
+            with suppress(OSError):
+                # after the name, which may hold anything and ends with the last bracket: state, parent
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                found.setdefault(parent, []).append(int(place.name))
+    return found
+
+
+def command_line(process: int) -> list[str]:
+    """What a process was begun with."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
