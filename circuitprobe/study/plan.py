@@ -193,7 +193,7 @@ def _plan(content: dict[str, Any], name: str) -> Plan:
         raise UsageError(
             f"{name}: {place}: {first['msg'].removeprefix('Value error, ')}",
             expected="a file as `circuitprobe study run` writes it",
-            fix=f"correct it in {path}",
+            fix=f"correct it in {name}",
         ) from error
     plan.jobs()
     return plan
