@@ -50,15 +50,8 @@ class ReportOutputs:
                 raise UsageError(
                     f"{path} is named for two outputs", expected="a file for each", fix="name another file"
                 )
-        if self.figures is not None:
-            try:
-                self.figures.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(
-                    f"cannot make the folder {self.figures}: {error.strerror}",
-                    expected="a writable place",
-                    fix="name another",
-                ) from error
+        if self.figures is not None and self.figures.exists() and not self.figures.is_dir():
+            raise UsageError(f"{self.figures} is a file", expected="a folder for figures", fix="name another")
 
 
 def report(path: str | Path, outputs: ReportOutputs | None = None) -> StudyReport:

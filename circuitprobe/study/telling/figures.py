@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitprobe.errors import UsageError
 from circuitprobe.report.files import check_writable, write_atomically
 from circuitprobe.report.words import interval
 from circuitprobe.study.findings import selection as of
@@ -52,7 +53,7 @@ def write_figures(records: Sequence[RunRecord], folder: str | Path) -> tuple[Pat
 
     Args:
         records: of the runs that finished, in any order.
-        folder: an existing folder; each file appears whole or not at all.
+        folder: made, once everything is drawn, where there is none; each file appears whole or not at all.
 
     Returns:
         The files, in that order.
@@ -61,15 +62,28 @@ def write_figures(records: Sequence[RunRecord], folder: str | Path) -> tuple[Pat
         UsageError: matplotlib (the extra ``study``) is not installed, two records are of one run, or a file cannot be written.
     """
     ordered = in_order(records)
-    for name in FIGURES:
-        check_writable(Path(folder) / name)
+    if Path(folder).is_dir():
+        for name in FIGURES:
+            check_writable(Path(folder) / name)
     drawn = {name: svg_of(figure.title, figure.description, figure.draw, ordered) for name, figure in FIGURES.items()}
+    _make(Path(folder))
     paths = []
     for name, content in drawn.items():
         path = Path(folder) / name
         write_atomically(path, lambda handle, content=content: handle.write(content))  # type: ignore[misc]
         paths.append(path)
     return tuple(paths)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the folder {folder}: {error.strerror}",
+            expected="a writable place with room",
+            fix="name another",
+        ) from error
 
 
 def _modularity(axes: Axes, records: Sequence[RunRecord]) -> None:
