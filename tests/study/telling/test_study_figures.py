@@ -98,6 +98,9 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no folder"):
-        write_figures(grid(seeds=(0,)), tmp_path / "none")
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UsageError, match="cannot make the folder"):
+        write_figures(grid(seeds=(0,)), tmp_path / "file" / "none")
+    written = write_figures(grid(seeds=(0,)), tmp_path / "new" / "one")
+    assert [path.parent for path in written] == [tmp_path / "new" / "one"] * 3
