@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, BENCHMARKS
+from circuitprobe.adapters.data.near_names import did_you_mean
 from circuitprobe.errors import UsageError
 from circuitprobe.study.jobs import AuditJob, AuditOptions, ModelOptions
 from circuitprobe.study.running import Outcome, run_jobs
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from circuitprobe.study.running import Watcher
 
 _BLOCK = 2**20
+LONGEST = 200
+"""Bytes of a label: a folder's name may have 255."""
 
 
 def audit_jobs(models: Sequence[str], data: str, options: ModelOptions, audit: AuditOptions) -> tuple[AuditJob, ...]:
@@ -35,9 +40,15 @@ def audit_jobs(models: Sequence[str], data: str, options: ModelOptions, audit: A
     for model in models:
         if not Path(model).exists():
             raise UsageError(f"there is no model {model}", expected="model files or folders", fix="check the path")
+    _check_files(data, options)
     files = [*_files_of(options)]
-    rows = _absolute(data)
-    shared = tuple((Path(name).name, fingerprint(Path(name))) for name in (rows, *files) if Path(name).exists())
+    # as circuitprobe audit reads it: a folder that is called as a table's benchmark does not stand in for it
+    rows = data if data in BENCHMARKS and not Path(data).is_file() else _absolute(data)
+    shared = tuple(
+        (Path(name).name, fingerprint(Path(name)))
+        for name in (rows, *files)
+        if name not in BENCHMARKS and Path(name).exists()
+    )
     settled = options.model_copy(update=_absolutes(options))
     return tuple(
         AuditJob(
@@ -46,6 +57,20 @@ def audit_jobs(models: Sequence[str], data: str, options: ModelOptions, audit: A
         )
         for label, model in zip(labels(models), models, strict=True)
     )  # fmt: skip
+
+
+def _check_files(data: str, options: ModelOptions) -> None:
+    """What no audit could be made without, before a process is begun for each."""
+    if not Path(data).exists() and data not in ALL_BENCHMARKS:
+        raise UsageError(
+            f"--data {data}: there is no such file or benchmark",
+            expected=f"rows in a file, a folder of pictures, or one of {', '.join(ALL_BENCHMARKS)}",
+            fix=did_you_mean(data, ALL_BENCHMARKS) or "check the path",
+        )
+    named = (("--groups", options.groups), ("--schema", options.schema_file), ("--spec", options.spec))
+    for option, path in (*named, *(("--import", path) for path in options.imports)):
+        if path is not None and not Path(path).is_file():
+            raise UsageError(f"{option} {path}: there is no such file", expected="a file", fix="check the path")
 
 
 def run_audits(
@@ -84,25 +109,55 @@ def labels(models: Sequence[str]) -> tuple[str, ...]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise UsageError(f"{twice.name} is named twice", expected="each model once", fix="leave one of them out")
-    for parts in range(1, max(len(path.parts) for path in paths) + 1):
-        found = [_safe("-".join(path.parts[-parts:])) for path in paths]
-        if len(set(map(str.lower, found))) == len(found):
+    parts = [1] * len(paths)
+    while True:
+        found = [_safe("-".join(path.parts[-count:])) for path, count in zip(paths, parts, strict=True)]
+        times = Counter(map(str.lower, found))
+        alike = [place for place, label in enumerate(found) if times[label.lower()] > 1]
+        if max(len(label.encode("utf-8")) for label in found) > LONGEST:
+            break
+        if not alike:
             return tuple(found)
-    return tuple(f"{number}-{_safe(path.name)}" for number, path in enumerate(paths, start=1))
+        if any(parts[place] == len(paths[place].parts) for place in alike):
+            break
+        for place in alike:
+            parts[place] += 1
+    return tuple(f"{number}-{_safe(path.name)[:50]}" for number, path in enumerate(paths, start=1))
 
 
 def fingerprint(path: Path) -> str:
-    """A hash over a file; over names, sizes and times of a folder's files."""
+    """A hash over a file; over names, sizes and times of a folder's files.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return (_of_folder(path) if path.is_dir() else _of_file(path)).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or path} cannot be read: {error.strerror}",
+            expected="files that can be read",
+            fix="check it and its permissions",
+        ) from error
+
+
+def _of_folder(path: Path) -> hashlib._Hash:
     digest = hashlib.sha256()
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
             told = file.stat()
-            digest.update(f"{file.relative_to(path)} {told.st_size} {told.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+            digest.update(
+                f"{file.relative_to(path)} {told.st_size} {told.st_mtime_ns}\n".encode(errors="surrogateescape")
+            )
+    return digest
+
+
+def _of_file(path: Path) -> hashlib._Hash:
+    digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(_BLOCK):
             digest.update(block)
-    return digest.hexdigest()
+    return digest
 
 
 def _safe(name: str) -> str:
