@@ -101,6 +101,9 @@ def connected(address: str | None, workers: int | None) -> Cluster:
     end = None if address is None or address == "auto" else _parsed(address)
     # read as Ray is imported: without it gRPC tells of every process that is begun
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if address is not None:
+        # else it tries for a quarter of an hour where something listens that is no Ray
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     ray = _ray()
     if ray.is_initialized():
         raise UsageError(

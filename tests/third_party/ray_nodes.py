@@ -51,7 +51,7 @@ class Nodes:
         (self.home / "sitecustomize.py").write_text(FAULT.format(flag=str(self.full_disk)))
         self.environment = {
             **os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "4",
+            "RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "4", "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
 
     @property
