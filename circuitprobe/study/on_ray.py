@@ -25,7 +25,7 @@ from circuitprobe.study.perform import RECORD, MachineError, Record, write_recor
 from circuitprobe.study.ray_cluster import Cluster, connected
 from circuitprobe.study.ray_code import Board, board_class, task_function
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds that runs have to end before their workers are killed."""
 
 ASK_EVERY, LOOK_EVERY = 1.0, 5.0

@@ -72,7 +72,7 @@ class Cluster:
         try:
             yield
         except (OSError, self.ray.exceptions.RayError) as error:
-            raise self._is_gone(_first_line(error)) from error
+            raise self._is_gone(_words(error)) from error
 
     def leave(self) -> None:
         """Disconnect; a cluster that was started here ends."""
@@ -191,7 +191,7 @@ def _head(ray: ModuleType) -> tuple[str, int]:
 def _refused(ray: ModuleType, address: str | None, error: BaseException) -> UsageError:
     if address is None:
         return UsageError(
-            f"Ray cannot start on this machine: {_first_line(error)}",
+            f"Ray cannot start on this machine: {_words(error)}",
             expected="a Ray that runs",
             fix="--executor local, which needs none",
         )
@@ -201,7 +201,7 @@ def _refused(ray: ModuleType, address: str | None, error: BaseException) -> Usag
         if isinstance(seen, asked) or "InvalidAuthToken" in str(seen):
             return _no_cluster(address, "it asks for a token", "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=the cluster's")
         seen = seen.__cause__ or seen.__context__
-    return _no_cluster(address, _first_line(error))
+    return _no_cluster(address, _words(error))
 
 
 def _no_cluster(
@@ -210,5 +210,7 @@ def _no_cluster(
     return UsageError(f"no Ray cluster that can be used at {address}: {reason}", expected=EXPECTED, fix=fix)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _words(error: BaseException) -> str:
+    """One line of what Ray says, which may be a traceback under a heading."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]

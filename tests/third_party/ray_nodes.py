@@ -85,7 +85,8 @@ class Nodes:
         with self._log(ip).open("wb") as log:
             self.started[ip] = subprocess.Popen(
                 [str(ray), "start", *options, *common], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env={**self.environment, "PYTHONPATH": str(self.home)}, cwd=self.home, start_new_session=True,
+                env={**self.environment, "PYTHONPATH": str(self.home), "TMPDIR": str(self.home)},
+                cwd=self.home, start_new_session=True,
             )  # fmt: skip
 
     def _log(self, ip: str) -> Path:
