@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
+# a file's tests share fixtures and stay together; one thread each, as their networks are small
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-adapters lint bench example clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/circuitprobe audit examples/adult_vae.pt examples/adult_sample.csv --target income --groups examples/adult_groups.toml --json demo-audit.json
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --ignore=tests/third_party
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/third_party $(PARALLEL)
 
 # models of other libraries, trained and saved as their users do: pythae, ctgan, diffusers
 test-adapters: $(VENV)/.installed-test-adapters
