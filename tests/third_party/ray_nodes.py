@@ -102,7 +102,7 @@ class Nodes:
 
     def at_work(self, ip: str) -> bool:
         """Whether a run is made there."""
-        return any(RUN in command_line(process) for process in self.processes(ip))
+        return any(RUN in told for process in self.processes(ip) for told in command_line(process))
 
     def kill(self, ip: str) -> None:
         """As if its plug were pulled."""
@@ -129,7 +129,7 @@ def reachable(host: str, port: int) -> bool:
         return False
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(happened: Callable[[], bool], seconds: float = 200) -> None:
     """Until something is so."""
     end = time.monotonic() + seconds
     while not happened():
