@@ -26,6 +26,8 @@ def begin(out: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "circuitprobe", "study", "run", "--out", str(out), *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # a shell that starts tests in the background makes them deaf to ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - the child calls signal alone
     )  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def test_ctrl_c_ends_its_workers_says_what_is_kept_and_the_same_command_goes_on(
     tmp_path: Path, command: Callable[..., Outcome]
 ) -> None:
     out = tmp_path / "study"
-    grid = ("--archs", "vae", "--benchmarks", "german_credit", "--seeds", "0", "--steps", "50", "--rows", "60")
+    grid = ("--archs", "vae", "--benchmarks", "german_credit", "--seeds", "0", "--steps", "500", "--rows", "60")
     process = begin(out, *grid)
     until = time.monotonic() + 100
     while not (out / "work" / "german_credit-vae-0" / "log.txt").exists() and time.monotonic() < until:
