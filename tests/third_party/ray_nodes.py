@@ -37,6 +37,18 @@ def free_port() -> int:
         return port
 
 
+JOINED = """
+import sys, time
+import ray
+ray.init(sys.argv[1], log_to_driver=False)
+until = time.monotonic() + 100
+while ray.cluster_resources().get("CPU", 0) < 2:
+    assert time.monotonic() < until, "the second node has not joined"
+    time.sleep(0.1)
+"""
+"""Ends once both nodes have told the head of their CPUs."""
+
+
 @dataclass
 class Nodes:
     """The processes, and where they are reached."""
@@ -78,6 +90,8 @@ class Nodes:
         self._node(WORKER, f"--address={HEAD}:{self.port}")
         wait_for(lambda: reachable(HEAD, self.client_port))
         wait_for(lambda: all("Ray runtime started" in self._log(node).read_text() for node in (HEAD, WORKER)))
+        # a node that has started may not be known to the head yet, which would then make all runs by itself
+        subprocess.run([sys.executable, "-c", JOINED, self.client], env=self.environment, cwd=self.home, check=True)
 
     def _node(self, ip: str, *options: str) -> None:
         ray = Path(sys.executable).with_name("ray")
