@@ -13,7 +13,7 @@ from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
 from circuitprobe.errors import UsageError
 from circuitprobe.study.jobs import AuditJob, AuditOptions, ModelOptions
-from circuitprobe.study.running import Outcome, run_jobs
+from circuitprobe.study.running import Outcome, Silent, run_jobs
 from circuitprobe.study.store import Store
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run_audits(
     out: str | Path,
     jobs: Sequence[AuditJob],
     executor: Callable[[], Executor],
-    watcher: Watcher,
+    watcher: Watcher | None = None,
     *,
     retry_failed: bool = False,
 ) -> Outcome:
@@ -87,7 +87,7 @@ def run_audits(
         out: folder of the audits.
         jobs: of ``audit_jobs``.
         executor: makes what carries them out.
-        watcher: is told.
+        watcher: is told; None: nobody.
         retry_failed: audits that failed are tried again.
 
     Raises:
@@ -96,7 +96,7 @@ def run_audits(
     store = Store(Path(out), replaces=True)
     store.begin()
     with store.locked():
-        return run_jobs(jobs, store, executor, watcher, retry_failed=retry_failed)
+        return run_jobs(jobs, store, executor, watcher or Silent(), retry_failed=retry_failed)
 
 
 def labels(models: Sequence[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from circuitprobe.report.words import plain
 from circuitprobe.study.executor import Progress
 from circuitprobe.study.jobs import AuditJob, StudyJob
 from circuitprobe.study.perform import Record
-from circuitprobe.study.running import Watcher
+from circuitprobe.study.running import Silent, Watcher
 from circuitprobe.study.store import Standing
 from circuitprobe.study.time_left import seconds_left
 
@@ -101,7 +101,7 @@ def study_display(*, quiet: bool = False) -> Iterator[Watcher]:
     """What shows a study on standard error; the live table vanishes when it ends."""
     console = Console(stderr=True)
     if quiet:
-        yield _Nothing()
+        yield Silent()
     elif not console.is_interactive:
         # no terminal, or one that cannot go back to a line
         yield _Lines(console)
@@ -133,10 +133,6 @@ class _Watching:
 
     def tick(self) -> None:
         """Nothing to show."""
-
-
-class _Nothing(_Watching):
-    """Shows nothing."""
 
 
 class _Lines(_Watching):

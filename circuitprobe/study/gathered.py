@@ -46,12 +46,13 @@ def gather(path: Path) -> Gathered:
         plan = _plan(files, path)
         found, failed, missing, versions = [], {}, [], {}
         for job in plan.jobs():
-            record = _record(files, f"{FINISHED}/{job.name}", job)
-            before = None if record is not None else _record(files, f"{FAILED}/{job.name}", job)
+            record = _record(files, f"{FINISHED}/{job.name}")
+            before = None if record is not None else _record(files, f"{FAILED}/{job.name}")
             if record is not None:
+                _check_settings(record, job)
                 found.append(_figures(files, job))
                 versions[job.name] = record.versions
-            elif before is not None and before.failure is not None:
+            elif before is not None and before.failure is not None and before.digest == job.digest:
                 failed[job.name] = before.failure
             else:
                 missing.append(job.name)
@@ -72,23 +73,25 @@ def _plan(files: Files, path: Path) -> Plan:
     return plan_of(text, f"{path.name}/{FILE}")
 
 
-def _record(files: Files, place: str, job: StudyJob) -> Record | None:
+def _record(files: Files, place: str) -> Record | None:
     text = files.read(f"{place}/{RECORD}")
     if text is None:
         return None
     try:
-        record = Record.model_validate_json(text)
+        return Record.model_validate_json(text)
     except ValidationError as error:
         raise UsageError(
             f"{place}/{RECORD} is damaged", expected="what a run wrote", fix="remove its folder, and study run again"
         ) from error
+
+
+def _check_settings(record: Record, job: StudyJob) -> None:
     if record.digest != job.digest:
         raise UsageError(
             f"{job.name} was made with other settings than {FILE} has",
             expected="a study file that is as it was, but for entries added to its grid",
             fix=f"undo the change of {FILE}",
         )
-    return record
 
 
 def _figures(files: Files, job: StudyJob) -> RunRecord:

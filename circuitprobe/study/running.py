@@ -44,6 +44,28 @@ class Watcher(Protocol):
         """Time has passed."""
 
 
+class Silent:
+    """A watcher that nobody listens to."""
+
+    def begin(self, jobs: Sequence[Job], standing: Standing, workers: int) -> None:
+        """See ``Watcher``."""
+
+    def started(self, job: Job) -> None:
+        """See ``Watcher``."""
+
+    def progress(self, progress: Progress) -> None:
+        """See ``Watcher``."""
+
+    def lost(self, job: Job, reason: str, attempt: int) -> None:
+        """See ``Watcher``."""
+
+    def ended(self, job: Job, record: Record) -> None:
+        """See ``Watcher``."""
+
+    def tick(self) -> None:
+        """See ``Watcher``."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How all runs ended, by name.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.errors import UsageError
 from circuitprobe.study.plan import FILE, Plan, first_difference, read_plan, write_plan
-from circuitprobe.study.running import Outcome, run_jobs
+from circuitprobe.study.running import Outcome, Silent, run_jobs
 from circuitprobe.study.store import Store
 from circuitprobe.study.versions import versions
 
@@ -37,7 +37,7 @@ def run_study(
     out: str | Path,
     plan: Plan | None,
     executor: Callable[[], Executor],
-    watcher: Watcher,
+    watcher: Watcher | None = None,
     *,
     retry_failed: bool = False,
 ) -> Study:
@@ -47,7 +47,7 @@ def run_study(
         out: its folder.
         plan: what it is; None to go on with what the folder's study file says.
         executor: makes what carries the runs out.
-        watcher: is told.
+        watcher: is told; None: nobody.
         retry_failed: runs that failed are tried again.
 
     Raises:
@@ -57,7 +57,7 @@ def run_study(
     store.begin()
     with store.locked():
         settled = _settled(store.folder / FILE, plan)
-        outcome = run_jobs(settled.jobs(), store, executor, watcher, retry_failed=retry_failed)
+        outcome = run_jobs(settled.jobs(), store, executor, watcher or Silent(), retry_failed=retry_failed)
     now = versions()
     changed = tuple((name, then, now[name]) for name, then in settled.versions.items() if now.get(name, then) != then)
     return Study(settled, outcome, changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import textwrap
 from pathlib import Path
 
 import jsonschema
@@ -164,3 +165,23 @@ def test_seeds_added_to_the_grid_leave_what_is_there_as_it_is(part: Path) -> Non
     study.write_plan(grown, part / "study.toml")
     runs = study.report(part).runs
     assert (runs.planned, runs.finished, runs.missing) == (12, 6, 5)
+
+
+def test_a_run_that_failed_with_other_settings_is_missing(part: Path) -> None:
+    record = part / "failed" / FAILED / "run.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "digest": "0" * 64}))
+    runs = study.report(part).runs
+    assert (runs.failed, runs.missing) == (0, 2)
+
+
+def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # every run is there already, so that no process is begun
+    monkeypatch.chdir(tmp_path)
+    assert study.__doc__ is not None
+    example = textwrap.dedent(study.__doc__.split("::", 1)[1])
+    written = hand_study(tmp_path / "folder")
+    monkeypatch.setattr(study, "default_plan", lambda grid: written)
+    names: dict[str, object] = {}
+    exec(example, names)  # noqa: S102 - that is the test
+    assert isinstance(names["report"], study.StudyReport)
