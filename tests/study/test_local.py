@@ -53,10 +53,10 @@ class Noisy(nn.Module):
 def make():
     print("made by", os.getpid())
     assert sys.stdin.read() == ""
-    threading.Thread(target=time.sleep, args=(300,)).start()
+    threading.Thread(target=time.sleep, args=(3000,)).start()
     forked = os.fork()
     if not forked:
-        time.sleep(300)
+        time.sleep(3000)
         os._exit(0)
     print("forked", forked)
     return Noisy()
@@ -86,7 +86,6 @@ class Session:
     executor: Killing
     watcher: Remembering
     folder: Path
-    seconds: float
 
 
 def users_job(folder: Path) -> AuditJob:
@@ -123,9 +122,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         patch.chdir(folder)
         patch.setenv("PYTHONPATH", f"{folder / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         store.begin()
-        began = time.monotonic()
         outcome = run_jobs(jobs, store, lambda: executor, watcher)
-    yield Session(outcome, executor, watcher, folder / "out", time.monotonic() - began)
+    yield Session(outcome, executor, watcher, folder / "out")
     os.kill(fork_of(folder / "out"), signal.SIGKILL)
 
 
@@ -161,8 +159,8 @@ def test_what_a_model_prints_is_in_its_log_and_disturbs_nobody(session: Session)
 
 
 def test_what_a_model_leaves_running_is_not_waited_for(session: Session) -> None:
-    """Its thread sleeps for five minutes, and its fork, which holds what it was given open."""
-    assert session.seconds < 200
+    """Its thread sleeps for fifty minutes, as does its fork, which holds what it was given open."""
+    assert "noisy.pt" in session.outcome.finished
     os.kill(fork_of(session.folder), 0)
 
 
@@ -177,12 +175,11 @@ def test_stop_ends_what_is_at_work(tmp_path: Path) -> None:
     store.begin()
     executor = LocalExecutor(1)
     executor.submit(JOB, store.work(JOB))
-    pid = next(iter(executor._running.values())).process.pid
-    began = time.monotonic()
+    process = next(iter(executor._running.values())).process
     executor.stop()
-    assert time.monotonic() - began < 4
+    assert process.returncode == -signal.SIGTERM, "it was asked, not killed"
     with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        os.kill(process.pid, 0)
 
 
 def test_a_run_without_room_stops_the_study(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier
@@ -120,8 +118,6 @@ def test_an_error_in_one_factor_ends_the_others_at_their_next_stage() -> None:
         if len(stages) == 3:
             raise KeyboardInterrupt
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         dci(pair, pair, seed=0, workers=2, tick=tick)
-    assert time.monotonic() - started < 15
     assert len(stages) < 100
