@@ -63,7 +63,9 @@ class Nodes:
         (self.home / "sitecustomize.py").write_text(FAULT.format(flag=str(self.full_disk)))
         self.environment = {
             **os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "4", "PYTHONUNBUFFERED": "1",
+            "RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "8", "PYTHONUNBUFFERED": "1",
+            # seconds for a client's server to begin: importing Ray alone may take a busy machine half a minute
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200",
         }  # fmt: skip
 
     @property

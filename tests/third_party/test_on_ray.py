@@ -69,7 +69,7 @@ def begin(line: list[str], environment: dict[str, str], cwd: Path) -> subprocess
     )
 
 
-def told_and_code(process: subprocess.Popen[str], seconds: float = 120) -> tuple[str, int]:
+def told_and_code(process: subprocess.Popen[str], seconds: float = 250) -> tuple[str, int]:
     """What a command said, out and error, and how it ended."""
     try:
         out, err = process.communicate(timeout=seconds)
