@@ -22,7 +22,7 @@ LEVELS = st.sampled_from(comparing.LEVELS)
 
 def many(examples: int) -> settings:
     skipped = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=skipped)
+    return settings(max_examples=examples, suppress_health_check=skipped)
 
 
 @many(50)

@@ -61,7 +61,7 @@ def test_heads_by_hand() -> None:
     assert torch.allclose(build_table().heads(logits), expected, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     blocks=st.lists(
         st.one_of(

@@ -86,7 +86,7 @@ def test_the_matrix_puts_numeric_columns_first() -> None:
     assert matrix[0, 2] > 0.7 > matrix[1, 2]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float64, (15, 3), elements=st.integers(-3, 3).map(float)),
     hnp.arrays(np.int64, (2, 15), elements=st.integers(0, 3)),

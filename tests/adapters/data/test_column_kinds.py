@@ -137,7 +137,7 @@ def test_the_schema_overrides_inference() -> None:
     assert [column.inferred for column in table.columns] == [False, False, False, True]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9, allow_subnormal=False)), min_size=2, max_size=60).filter(
         lambda values: any(value is not None for value in values)

@@ -211,7 +211,7 @@ def test_ignored_columns_are_never_looked_at(tmp_path: Path) -> None:
     assert table.frame.columns.tolist() == ["x"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     cells=st.lists(st.text('ab ,;|"\n\té0.', max_size=6), min_size=2, max_size=30),
     separator=st.sampled_from(",;|\t"),

@@ -286,7 +286,7 @@ def test_a_damaged_stored_encoding_is_refused(damage: Any) -> None:
         encoding_from_dict("age")  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float64, (12, 2), elements=st.floats(-1e6, 1e6, allow_subnormal=False)),
     st.lists(st.sampled_from("abcd"), min_size=12, max_size=12),

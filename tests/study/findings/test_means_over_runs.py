@@ -55,7 +55,7 @@ def test_ratio_by_hand() -> None:
     assert (found.ratio.low, found.ratio.high) == pytest.approx((2 / (4 + half), 2 / (4 - half)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     first=st.lists(st.floats(0.2, 0.4), min_size=3, max_size=12),
     second=st.lists(st.floats(0.5, 0.9), min_size=3, max_size=12),
