@@ -140,7 +140,10 @@ def test_ctrl_c_ends_its_workers_says_what_is_kept_and_the_same_command_goes_on(
         time.sleep(0.02)
     begun = workers(process.pid)
     assert len(begun) == 1
+    # its run must not end while the second command begins, however long that takes
+    os.kill(begun[0], signal.SIGSTOP)
     second = command("study", "run", "--out", out, *grid)
+    os.kill(begun[0], signal.SIGCONT)
     assert second.code == 2
     assert f"another study is at work in {out}" in second.err
     process.send_signal(signal.SIGINT)

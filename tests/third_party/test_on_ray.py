@@ -118,8 +118,9 @@ def trusted(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
 def test_a_users_model_and_rows_are_sent_to_the_node(
     trusted: Nodes, csv: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from circuitprobe.study.on_ray import RayExecutor
+    from circuitprobe.study import on_ray
 
+    monkeypatch.setattr(on_ray, "ASK_EVERY", 0.05)
     # the paths are relative to a folder that the node does not work in
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
@@ -128,7 +129,10 @@ def test_a_users_model_and_rows_are_sent_to_the_node(
     Path("mine/groups.toml").write_text(
         '[groups]\nbody = ["height", "weight", "smoker"]\nplace = ["income", "city"]\n', encoding="utf-8"
     )
-    options = AuditOptions(rows=100, seed=0, levels=(2,), truth_rows=0, **SMALL)
+    # of some seconds, so that there is progress to tell of
+    options = AuditOptions(
+        rows=200, seed=0, levels=(1, 2, 3, 4), truth_rows=0, resamples=200, permutations=200, intervention_values=2
+    )
     job = AuditJob(
         label="vae", model="mine/vae.pt", data="mine/table.csv", audit=options,
         options=ModelOptions(target="label", groups="mine/groups.toml"),
@@ -136,8 +140,10 @@ def test_a_users_model_and_rows_are_sent_to_the_node(
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
         folder.mkdir()
-    executor, events = RayExecutor.connect(trusted.address, None), list[Event]()
+    executor, events = on_ray.RayExecutor.connect(trusted.address, None), list[Event]()
     try:
+        # the board's process has begun: on a busy machine that may take longer than the run
+        executor._cluster.ray.get(executor._board.take.remote())
         executor.submit(job, there)
         wait_for(lambda: events.extend(executor.poll(0.5)) or Ended("vae") in events)
     finally:
