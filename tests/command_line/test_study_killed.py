@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import Outcome
 
+from circuitprobe import study
+
 KILLS = 10
 # the kills that wait for a run to end first; the others come at any moment from before the first import on
 AFTER_A_RUN = (3, 7)
@@ -41,6 +43,12 @@ def results(out: Path) -> dict[str, bytes]:
         for path in sorted(out.glob("runs/*/*"))
         if path.name in {"model.pt", "audit.json"}
     }
+
+
+def told(out: Path) -> str:
+    """The report of a study, as JSON; its means and correlations are in it even where there are too few runs for a verdict."""
+    study.report(out, study.ReportOutputs(json=out / "report.json"))
+    return (out / "report.json").read_text(encoding="utf-8")
 
 
 def records(out: Path) -> dict[str, tuple[int, bytes]]:
@@ -121,6 +129,7 @@ def test_killed_ten_times_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     out_text, err = process.communicate(timeout=200)
     assert (process.returncode, out_text, err) == (0, "", "")
     assert results(out) == expected
+    assert told(out) == told(tmp_path / "undisturbed")
     now = records(out)
     assert {name: now[name] for name in kept} == kept
     assert not any((out / "failed").iterdir())
