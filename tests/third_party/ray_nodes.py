@@ -92,8 +92,15 @@ class Nodes:
         self._node(WORKER, f"--address={HEAD}:{self.port}")
         wait_for(lambda: reachable(HEAD, self.client_port))
         wait_for(lambda: all("Ray runtime started" in self._log(node).read_text() for node in (HEAD, WORKER)))
-        # a node that has started may not be known to the head yet, which would then make all runs by itself
-        subprocess.run([sys.executable, "-c", JOINED, self.client], env=self.environment, cwd=self.home, check=True)
+        # a node that has started may not be known to the head yet, which would then make all runs by itself; and in a fresh
+        # environment on a busy machine Ray gives its first client's server up before that has read Ray from the disk
+        wait_for(self._joined)
+
+    def _joined(self) -> bool:
+        asking = subprocess.run(
+            [sys.executable, "-c", JOINED, self.client], env=self.environment, cwd=self.home, check=False
+        )
+        return asking.returncode == 0
 
     def _node(self, ip: str, *options: str) -> None:
         ray = Path(sys.executable).with_name("ray")
