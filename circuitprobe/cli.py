@@ -72,7 +72,7 @@ def audit(
     pixels: Pixels = None,
     spec: Spec = None,
     factory: Factory = None,
-    trust_pickle: Trust = False,
+    trust: Trust = False,
     imports: Imports = None,
     entry: Entry = None,
     device: Device = "cpu",
@@ -122,7 +122,7 @@ def audit(
         check_writable(json, (model, data, groups, schema, spec, *(imports or ())))
     with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
         vae = load(
-            model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
+            model, factory=factory, spec=spec, trust=trust, device=device, imports=imports or (), entry=entry,
         )  # fmt: skip
         report = run(
             vae, data, rows=rows, seed=seed, target=target, groups=groups, schema=schema, condition=names(condition), ignore=ignore,
@@ -243,7 +243,7 @@ def inspect(
     ] = None,
     spec: Spec = None,
     factory: Factory = None,
-    trust_pickle: Trust = False,
+    trust: Trust = False,
     imports: Imports = None,
     entry: Entry = None,
     schema: SchemaFile = None,
@@ -268,7 +268,7 @@ def inspect(
 
     with progress_display() as progress, model_output_aside():
         vae = load(
-            model, factory=factory, spec=spec, trust_pickle=trust_pickle, device=device, imports=imports or (), entry=entry,
+            model, factory=factory, spec=spec, trust=trust, device=device, imports=imports or (), entry=entry,
         )  # fmt: skip
         found = run(
             vae, data, sites=sites or None, target=target, schema=schema, condition=names(condition), ignore=ignore,

@@ -33,7 +33,7 @@ def check(
     ] = None,
     spec: Spec = None,
     factory: Factory = None,
-    trust_pickle: Trust = False,
+    trust: Trust = False,
     imports: Imports = None,
     entry: Entry = None,
     schema: SchemaFile = None,
@@ -74,7 +74,7 @@ def check(
 
             with progress_display(quiet=quiet) as progress, model_output_aside(quiet=quiet):
                 found = partial(
-                    load, new, spec=spec, factory=factory, trust_pickle=trust_pickle, imports=imports or (), entry=entry,
+                    load, new, spec=spec, factory=factory, trust=trust, imports=imports or (), entry=entry,
                     device=device,
                 )  # fmt: skip
                 how = DataOptions(schema, ignore, array)

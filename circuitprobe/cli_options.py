@@ -21,10 +21,10 @@ Factory = Annotated[
         help="package.module:function or file.py:function that builds the model whose weights the file holds."
     ),
 ]
-Trust = Annotated[bool, typer.Option("--trust-pickle", help="Run the code inside a pickled model.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code inside a pickled model.")]
 Imports = Annotated[
     list[Path] | None,
-    typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust-pickle."),
+    typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust."),
 ]
 Entry = Annotated[str | None, typer.Option(help="Which model or state_dict, where the file holds several.")]
 Rows = Annotated[

@@ -161,7 +161,7 @@ def audit(
     pixels: Pixels = None,
     spec: Spec = None,
     factory: Factory = None,
-    trust_pickle: Trust = False,
+    trust: Trust = False,
     imports: Imports = None,
     entry: Entry = None,
     truth_rows: Annotated[
@@ -188,7 +188,7 @@ def audit(
     how = executor_named(executor, workers, address)
     options = ModelOptions(
         target=target, groups=_text(groups), schema_file=_text(schema), condition=names(condition), ignore=tuple(ignore or ()),
-        array=array, grid=grid, pixels=pixels, spec=_text(spec), factory=factory, trust_pickle=trust_pickle,
+        array=array, grid=grid, pixels=pixels, spec=_text(spec), factory=factory, trust=trust,
         imports=tuple(map(str, imports or ())), entry=entry,
     )  # fmt: skip
     asked = AuditOptions(

@@ -24,7 +24,7 @@ def load(
     *,
     factory: str | None = None,
     spec: ModelSpec | str | Path | None = None,
-    trust_pickle: bool = False,
+    trust: bool = False,
     device: str = "cpu",
     imports: Sequence[str | Path] = (),
     entry: str | None = None,
@@ -33,15 +33,15 @@ def load(
 
     Args:
         path: a checkpoint of ``circuitprobe train``, a state_dict, Lightning checkpoint or safetensors file (with ``factory``),
-            a TorchScript or torch.export archive, a pickled module or object of a known library (with ``trust_pickle``), or a
+            a TorchScript or torch.export archive, a pickled module or object of a known library (with ``trust``), or a
             folder that a known library wrote (``docs/adapters.md``).
         factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a state_dict. It is given
             those hyper-parameters of a Lightning checkpoint that it takes by name.
         spec: a spec file that names encoder and decoder.
-        trust_pickle: run the code in a pickled module; only for files whose origin is known.
+        trust: run the code in a pickled module; only for files whose origin is known.
         device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
         imports: Python files that define classes of a pickled module, such as the script that trained it; what the classes need
-            is run, loops and ``if __name__ == "__main__"`` are not. Only with ``trust_pickle``.
+            is run, loops and ``if __name__ == "__main__"`` are not. Only with ``trust``.
         entry: which model or state_dict, where the file holds several.
 
     Returns:
@@ -49,11 +49,11 @@ def load(
 
     Raises:
         ModelError: what the file is instead, and what to type.
-        UsageError: a factory or an imported file fails, or ``imports`` without ``trust_pickle``.
+        UsageError: a factory or an imported file fails, or ``imports`` without ``trust``.
     """
     chosen = spec if spec is None or isinstance(spec, ModelSpec) else ModelSpec.load(spec)
     files = tuple(Path(file) for file in ([imports] if isinstance(imports, (str, Path)) else imports))
-    options = LoadOptions(factory, chosen, trust_pickle, resolve_device(device), files, entry)
+    options = LoadOptions(factory, chosen, trust, resolve_device(device), files, entry)
     return load_model(path, options, {FORMAT: _reference_model})
 
 

@@ -78,7 +78,7 @@ class ModelOptions(_Given):
     pixels: str | None = None
     spec: str | None = None
     factory: str | None = None
-    trust_pickle: bool = False
+    trust: bool = False
     imports: tuple[str, ...] = ()
     entry: str | None = None
 

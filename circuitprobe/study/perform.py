@@ -180,7 +180,7 @@ def _audit(job: AuditJob, folder: Path, tell: Tell, log: logging.Logger) -> dict
         job.model,
         factory=how.factory,
         spec=how.spec,
-        trust_pickle=how.trust_pickle,
+        trust=how.trust,
         imports=how.imports,
         entry=how.entry,
     )

@@ -21,7 +21,7 @@ import circuitprobe as cp
 from circuitprobe.checking import make_baseline
 
 ROWS = 90
-TRUST = ("--trust-pickle",)
+TRUST = ("--trust",)
 
 
 class Conditional(nn.Module):
@@ -90,7 +90,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(Conditional(strength=0.3), folder / "weak.pt")
     torch.save(Conditional(latents=(2, 0, 1)), folder / "permuted.pt")
     report = cp.audit(
-        cp.load(folder / "old.pt", trust_pickle=True), folder / "people.csv", rows=ROWS, seed=5, condition="sex",
+        cp.load(folder / "old.pt", trust=True), folder / "people.csv", rows=ROWS, seed=5, condition="sex",
         target="label", groups={"body": ["height", "weight"], "money": ["income"]}, levels=(2,), twin=False,
     )  # fmt: skip
     report.to_json(folder / "a.json")

@@ -47,7 +47,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.pt"
 
 
-FAST = ("--trust-pickle", "--levels", "2", "--rows", "60", "--grid", "2", "--pixels", "unit", "--truth-rows", "0")
+FAST = ("--trust", "--levels", "2", "--rows", "60", "--grid", "2", "--pixels", "unit", "--truth-rows", "0")
 
 
 def test_audit_by_name(command: Callable[..., Any], model: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_too_few_rows_for_a_target_that_nobody_named(command: Callable[..., Any]
 
 
 def test_inspect_by_name(command: Callable[..., Any], model: Path) -> None:
-    done = command("inspect", model, "dsprites", "--trust-pickle", "--rows", 50)
+    done = command("inspect", model, "dsprites", "--trust", "--rows", 50)
     assert done.code == 0, done.err
     out = " ".join(done.out.split())
     assert "50 of 737,280 rows of dsprites" in out

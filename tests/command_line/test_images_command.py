@@ -52,7 +52,7 @@ def images() -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).integers(0, 256, (50, SIDE, SIDE), dtype=np.uint8)
 
 
-FAST = ("--trust-pickle", "--levels", "2", "--rows", "40")
+FAST = ("--trust", "--levels", "2", "--rows", "40")
 
 
 def test_audit_of_an_archive_with_labels(command: Callable[..., Any], model: Path, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_audit_with_a_grid_and_a_range(command: Callable[..., Any], model: Path,
 
 def test_inspect_says_how_images_are_given(command: Callable[..., Any], model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", images())
-    done = command("inspect", model, tmp_path / "x.npy", "--trust-pickle")
+    done = command("inspect", model, tmp_path / "x.npy", "--trust")
     assert done.code == 0, done.err
     assert "uint8, 0 to 255" in done.out
     assert "given as 1 x 8 x 8" in " ".join(done.out.split())

@@ -69,13 +69,13 @@ def test_sites_option_shows_what_it_chooses(command: Callable[..., Any], checkpo
 
 def test_the_spec_file_it_prints_can_be_given_back(command: Callable[..., Any], numbers: Path, tmp_path: Path) -> None:
     model = saved(Stranger(3), tmp_path / "m.pt")
-    done = command("inspect", model, numbers, "--trust-pickle")
+    done = command("inspect", model, numbers, "--trust")
     assert done.code == 0, done.err
     lines = [line.strip() for line in done.out.splitlines() if re.match(r"^ +[a-z_]+ = ", line)]
     assert lines[0] == 'encode = "encode"'
     assert "input_width = 3" in lines
     (tmp_path / "vae.toml").write_text("\n".join(lines))
-    again = command("inspect", model, numbers, "--trust-pickle", "--spec", tmp_path / "vae.toml")
+    again = command("inspect", model, numbers, "--trust", "--spec", tmp_path / "vae.toml")
     # what the user says needs no evidence
     assert set(again.out.split()) <= set(done.out.split())
     assert 'posterior = ["mean", "log_var"]' in again.out
@@ -84,12 +84,12 @@ def test_the_spec_file_it_prints_can_be_given_back(command: Callable[..., Any], 
 def test_the_best_encodings_are_shown_for_a_model_without_a_schema(
     command: Callable[..., Any], numbers: Path, tmp_path: Path
 ) -> None:
-    done = command("inspect", saved(Stranger(3), tmp_path / "m.pt"), numbers, "--trust-pickle", "--rows", "50")
+    done = command("inspect", saved(Stranger(3), tmp_path / "m.pt"), numbers, "--trust", "--rows", "50")
     text = flat(done.out)
     assert "50 of 240 rows" in text
     assert re.search(r"best of \d tried .* of the column means' MSE \(taken\)", text)
     (tmp_path / "s.toml").write_text('scaling = "min-max"\n')
-    told = command("inspect", tmp_path / "m.pt", numbers, "--trust-pickle", "--schema", tmp_path / "s.toml")
+    told = command("inspect", tmp_path / "m.pt", numbers, "--trust", "--schema", tmp_path / "s.toml")
     assert "scaling min-max" in flat(told.out)
 
 
@@ -110,8 +110,8 @@ def test_wrong_input_is_refused(command: Callable[..., Any], checkpoint: Path, c
     assert_refused(command("inspect", checkpoint, csv, "--target", "lable"), "label")
     assert_refused(command("inspect", checkpoint, "--target", "label"), "target", "inspect MODEL DATA")
     assert_refused(command("inspect", checkpoint, csv, "--device", "quantum"), "quantum")
-    assert_refused(command("inspect", saved(Stranger(3), tmp_path / "m.pt")), "--trust-pickle")
-    assert_refused(command("inspect", tmp_path / "m.pt", csv, "--trust-pickle"), "3", "city")
+    assert_refused(command("inspect", saved(Stranger(3), tmp_path / "m.pt")), "--trust")
+    assert_refused(command("inspect", tmp_path / "m.pt", csv, "--trust"), "3", "city")
     torch.save(Stranger(3).state_dict(), tmp_path / "w.pt")
     assert_refused(command("inspect", tmp_path / "w.pt"), "--factory")
 
@@ -120,7 +120,7 @@ def test_a_model_that_names_do_not_explain_is_refused_with_a_spec_to_write(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
     model = saved(nn.Sequential(nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 2)), tmp_path / "m.pt")
-    assert_refused(command("inspect", model, "--trust-pickle"), "no encoder and decoder", "--spec")
+    assert_refused(command("inspect", model, "--trust"), "no encoder and decoder", "--spec")
 
 
 class Anything(nn.Module):
@@ -136,16 +136,16 @@ class Anything(nn.Module):
 
 def test_unknown_width_asks_for_data(command: Callable[..., Any], numbers: Path, tmp_path: Path) -> None:
     model = saved(Anything(), tmp_path / "m.pt")
-    assert_refused(command("inspect", model, "--trust-pickle"), "m.pt", "inspect MODEL DATA", "input_width")
-    assert command("inspect", model, numbers, "--trust-pickle").code == 0
+    assert_refused(command("inspect", model, "--trust"), "m.pt", "inspect MODEL DATA", "input_width")
+    assert command("inspect", model, numbers, "--trust").code == 0
     (tmp_path / "vae.toml").write_text("input_width = 5\n")
-    told = command("inspect", model, "--trust-pickle", "--spec", tmp_path / "vae.toml")
+    told = command("inspect", model, "--trust", "--spec", tmp_path / "vae.toml")
     assert told.code == 0, told.err
     assert "model dimensions 5" in flat(told.out)
 
 
 def test_what_a_model_prints_stays_out(command: Callable[..., Any], numbers: Path, tmp_path: Path) -> None:
-    done = command("inspect", saved(Talkative(3), tmp_path / "m.pt"), numbers, "--trust-pickle")
+    done = command("inspect", saved(Talkative(3), tmp_path / "m.pt"), numbers, "--trust")
     assert done.code == 0, done.err
     assert "encoding" in done.err
     assert "encoding 8" not in done.out

@@ -72,9 +72,9 @@ def test_pickled_module_of_a_script(command: Callable[..., Any], folder: Path) -
     refused = command("audit", "m.pt", "n.csv")
     assert refused.code == 2
     assert "__main__.VAE" in refused.err
-    assert "--trust-pickle --import path/to/script.py" in refused.err
+    assert "--trust --import path/to/script.py" in refused.err
     assert command("audit", "m.pt", "n.csv", "--import", "train.py").code == 2
-    done = command("audit", "m.pt", "n.csv", "--rows", "50", "--trust-pickle", "--import", "train.py")
+    done = command("audit", "m.pt", "n.csv", "--rows", "50", "--trust", "--import", "train.py")
     assert done.code == 0, done.err
     assert not Path("trained").exists()
 

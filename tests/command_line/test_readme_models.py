@@ -128,7 +128,7 @@ def test_a_condition_that_is_no_column_is_named(
     folder: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    done = command("audit", "cvae.pt", "labelled.csv", "--condition", "lable", "--trust-pickle", "--import", "train.py")
+    done = command("audit", "cvae.pt", "labelled.csv", "--condition", "lable", "--trust", "--import", "train.py")
     assert done.code == 2
     assert "lable" in done.err
     assert "label" in done.err.split("try:")[1]

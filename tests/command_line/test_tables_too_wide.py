@@ -76,7 +76,7 @@ def test_a_column_too_many_is_refused_and_the_command_works(
     monkeypatch.chdir(tmp_path)
     change(numeric()).to_csv("t.csv", index=False)
     torch.save(Width(3), "m.pt")
-    typed = ["audit", "m.pt", "t.csv", "--trust-pickle", "--levels", "2"]
+    typed = ["audit", "m.pt", "t.csv", "--trust", "--levels", "2"]
     refused = command(*typed)
     assert refused.code == 2
     assert "the model takes 3" in refused.err

@@ -88,7 +88,7 @@ class Talkative(Stranger):
 
 def test_widths_that_do_not_fit_show_both_sides(command: Callable[..., Any], csv: Path, tmp_path: Path) -> None:
     torch.save(Stranger(9), tmp_path / "m.pt")
-    done = command("audit", tmp_path / "m.pt", csv, "--trust-pickle")
+    done = command("audit", tmp_path / "m.pt", csv, "--trust")
     assert_refused(done, "9", "city", "--ignore")
 
 
@@ -99,12 +99,12 @@ def test_models(command: Callable[..., Any], checkpoint: Path, csv: Path, tmp_pa
     (tmp_path / "text.pt").write_text("not a model\n")
     assert_refused(command("audit", tmp_path / "text.pt", csv), "text file")
     torch.save(nn.Sequential(nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 2)), tmp_path / "classifier.pt")
-    assert_refused(command("audit", tmp_path / "classifier.pt", csv), "--trust-pickle")
+    assert_refused(command("audit", tmp_path / "classifier.pt", csv), "--trust")
     assert_refused(
-        command("audit", tmp_path / "classifier.pt", csv, "--trust-pickle"), "no encoder and decoder", "--spec"
+        command("audit", tmp_path / "classifier.pt", csv, "--trust"), "no encoder and decoder", "--spec"
     )
     # a column that is not there is said first: what the model is does not depend on it
-    wrong = command("audit", tmp_path / "classifier.pt", csv, "--trust-pickle", "--condition", "nothing")
+    wrong = command("audit", tmp_path / "classifier.pt", csv, "--trust", "--condition", "nothing")
     assert_refused(wrong, "no column 'nothing'")
     payload = torch.load(checkpoint, weights_only=True)
     next(iter(payload["state_dict"].values()))[0] = float("nan")
@@ -134,7 +134,7 @@ def test_collapsed_posterior_is_audited_and_said(command: Callable[..., Any], cs
     (tmp_path / "vae.toml").write_text('posterior = ["mean", "log_var"]\n')
     numeric = pd.read_csv(csv)[["height", "weight", "income"]]
     numeric.to_csv(tmp_path / "n.csv", index=False)
-    done = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust-pickle", "--spec", tmp_path / "vae.toml")
+    done = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust", "--spec", tmp_path / "vae.toml")
     assert done.code == 0, done.err
     assert "None of its 2 latents is active" in done.out
     assert "NOT reconstruct" in done.out
@@ -209,11 +209,11 @@ def test_output_never_replaces_input(command: Callable[..., Any], checkpoint: Pa
 def test_what_a_model_prints_stays_out_of_the_report(command: Callable[..., Any], csv: Path, tmp_path: Path) -> None:
     pd.read_csv(csv)[["height", "weight", "income"]].to_csv(tmp_path / "n.csv", index=False)
     torch.save(Talkative(3), tmp_path / "m.pt")
-    done = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust-pickle", "--rows", "50")
+    done = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust", "--rows", "50")
     assert done.code == 0, done.err
     assert "encoding" in done.err
     assert "encoding" not in done.out
-    quiet = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust-pickle", "--rows", "50", "--quiet")
+    quiet = command("audit", tmp_path / "m.pt", tmp_path / "n.csv", "--trust", "--rows", "50", "--quiet")
     assert (quiet.out, quiet.err) == ("", "")
 
 

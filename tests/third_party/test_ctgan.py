@@ -157,7 +157,7 @@ def test_saved_with_its_encoder_it_is_audited_in_full(
     frame = table(300, seed=5)
     frame.to_csv(tmp_path / "people.csv", index=False)
     whole.save(tmp_path / "tvae.pkl")
-    report = audited(tmp_path / "tvae.pkl", tmp_path / "people.csv", "--trust-pickle")
+    report = audited(tmp_path / "tvae.pkl", tmp_path / "people.csv", "--trust")
     assert [feature["name"] for feature in report["data"]["features"]] == ["wage", "city", "height", "grade"]
     assert report["reconstruction"]["reconstructs"] is True
     assert report["data"]["features"][0]["kind"] == "numeric"
@@ -190,7 +190,7 @@ def test_as_fit_leaves_it_the_decoder_alone_is_audited(
     frame = table(300, seed=5)
     frame.to_csv(tmp_path / "people.csv", index=False)
     synthesizer.save(tmp_path / "tvae.pkl")
-    report = audited(tmp_path / "tvae.pkl", tmp_path / "people.csv", "--trust-pickle")
+    report = audited(tmp_path / "tvae.pkl", tmp_path / "people.csv", "--trust")
     assert "keeps the decoder alone" in report["model"]["prior_only"]
     run = {level["level"]: level["run"] for level in report["levels"]}
     assert run[2] is True

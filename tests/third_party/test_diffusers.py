@@ -64,7 +64,7 @@ def test_every_way_of_saving_gives_the_same_model(
 ) -> None:
     saved, options = save(kl, way, tmp_path)
     given: dict[str, Any] = {"factory": options[1]} if "--factory" in options else {}
-    loaded = cp.load(saved, trust_pickle="--trust-pickle" in options, **given)
+    loaded = cp.load(saved, trust="--trust" in options, **given)
     x = diffusers_models.images(5).flatten(1)
     with torch.no_grad():
         assert torch.equal(loaded.encode(x).mean, cp.wrap(kl).encode(x).mean)
@@ -87,7 +87,7 @@ def save(model: Any, way: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
         return folder / "pipeline", ()
     if way == "pickle":
         torch.save(model, folder / "model.pt")
-        return folder / "model.pt", ("--trust-pickle",)
+        return folder / "model.pt", ("--trust",)
     if way == "safetensors":
         model.save_pretrained(folder / "vae")
         return folder / "vae" / "diffusion_pytorch_model.safetensors", ("--factory", "diffusers_models:make_kl")

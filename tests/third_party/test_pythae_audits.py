@@ -26,7 +26,7 @@ def save(model: nn.Module, way: str, folder: Path) -> tuple[object, ...]:
     """Save a model as its users do, and give what the command line needs for it."""
     if way == "pickle":
         torch.save(model, folder / "model.pt")
-        return folder / "model.pt", "--trust-pickle"
+        return folder / "model.pt", "--trust"
     if way == "state_dict":
         torch.save(model.state_dict(), folder / "weights.pt")
         return folder / "weights.pt", "--factory", f"pythae_models:make_{type(model).__name__.lower()}"
@@ -112,8 +112,8 @@ def test_parts_of_ones_own_are_pickles_and_need_trust(tmp_path: Path) -> None:
     assert (tmp_path / "saved" / "encoder.pkl").exists()
     with pytest.raises(ModelError, match=r"whose pickles would import cloudpickle") as caught:
         cp.load(tmp_path / "saved")
-    assert "--trust-pickle" in caught.value.fix
-    loaded = cp.load(tmp_path / "saved", trust_pickle=True)
+    assert "--trust" in caught.value.fix
+    loaded = cp.load(tmp_path / "saved", trust=True)
     assert loaded.row_shape == (1, 16, 16)
     x = torch.rand(3, 256)
     assert torch.equal(loaded.encode(x).mean, cp.wrap(model).encode(x).mean)

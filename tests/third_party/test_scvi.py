@@ -89,7 +89,7 @@ def test_a_saved_folder_is_audited(
     table.to_csv(tmp_path / "cells.csv", index=False)
     with pytest.raises(ModelError, match="pickle"):
         cp.load(tmp_path / "saved")
-    report = audited(tmp_path / "saved", tmp_path / "cells.csv", "--trust-pickle", "--levels", "1,2")
+    report = audited(tmp_path / "saved", tmp_path / "cells.csv", "--trust", "--levels", "1,2")
     assert report["reconstruction"]["reconstructs"] is True
     assert [feature["name"] for feature in report["data"]["features"]] == list(counts.var_names)
     x = rows(model, counts)

@@ -28,7 +28,7 @@ class Adapter:
             module, the ``model`` of what comes back must be one and hold the object's own weights, not copies.
         library: the distribution whose version reports state; default ``name``.
         holds: whether a folder is one that the library writes; looks at names and JSON, runs nothing.
-        load_folder: (folder, options) -> the object; no network, no pickles without ``options.trust_pickle``.
+        load_folder: (folder, options) -> the object; no network, no pickles without ``options.trust``.
     """
 
     name: str

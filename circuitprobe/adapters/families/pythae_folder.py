@@ -35,11 +35,11 @@ def load_folder(path: Path, options: LoadOptions) -> Any:  # noqa: ANN401 - a py
     """
     inside = path if _is_model(path) else _models_within(path)[-1]
     pickled = [f"{part}.pkl" for part in _PICKLED if (inside / f"{part}.pkl").exists()]
-    if pickled and not options.trust_pickle:
+    if pickled and not options.trust:
         raise ModelError(
             f"{inside} keeps {', '.join(pickled)} as pickles: loading them runs code; nothing in them was run",
             expected="weights and configuration only, as of a model with pythae's own encoder and decoder",
-            fix="add --trust-pickle if you know where the folder comes from",
+            fix="add --trust if you know where the folder comes from",
         )
     if not (inside / _WEIGHTS).exists():
         raise ModelError(

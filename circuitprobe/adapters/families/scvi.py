@@ -156,11 +156,11 @@ def load_folder(path: Path, options: LoadOptions) -> Any:  # noqa: ANN401 - an S
     Raises:
         ModelError: the folder is not trusted; its model file is a pickle.
     """
-    if not options.trust_pickle:
+    if not options.trust:
         raise ModelError(
             f"{path} is a model of scvi-tools, whose model.pt is a pickle: loading it runs code; nothing in it was run",
             expected="a folder whose origin is known",
-            fix="add --trust-pickle if you know where it comes from",
+            fix="add --trust if you know where it comes from",
         )
     import scvi
 

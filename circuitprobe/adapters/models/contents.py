@@ -29,15 +29,15 @@ class LoadOptions:
     Attributes:
         factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a plain state_dict.
         spec: names encoder and decoder.
-        trust_pickle: run the code in a pickled module; only for files whose origin is known.
+        trust: run the code in a pickled module; only for files whose origin is known.
         device: where the model goes.
-        imports: Python files with classes of the pickle; only with ``trust_pickle``.
+        imports: Python files with classes of the pickle; only with ``trust``.
         entry: which model or state_dict of several in one file.
     """
 
     factory: str | None = None
     spec: ModelSpec | None = None
-    trust_pickle: bool = False
+    trust: bool = False
     device: str = "cpu"
     imports: tuple[Path, ...] = ()
     entry: str | None = None

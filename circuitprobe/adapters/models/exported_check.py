@@ -63,7 +63,7 @@ def safe_copy(path: Path) -> io.BytesIO:
         raise ModelError(
             f"{path.name} is a torch.export archive with {error}: loading it would run code; nothing in it was run",
             expected="a program of torch's own operators, and tensors",
-            fix="add --trust-pickle if you know where the file comes from",
+            fix="add --trust if you know where the file comes from",
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, zipfile.BadZipFile) as error:
         raise truncated(path) from error

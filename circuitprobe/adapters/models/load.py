@@ -49,23 +49,23 @@ def load_model(
         UsageError: files to import from without trust.
     """
     path = Path(path)
-    if options.imports and not options.trust_pickle:
+    if options.imports and not options.trust:
         raise UsageError(
-            f"--import {options.imports[0]} without --trust-pickle",
+            f"--import {options.imports[0]} without --trust",
             expected="both: classes are needed only where the code in a pickled model is run",
-            fix="add --trust-pickle if you know where the model file comes from",
+            fix="add --trust if you know where the model file comes from",
         )
     if path.is_dir():
         return _ready(_from_folder(path, options), options)
     facts = look(path)
     if facts.kind is FileKind.TORCH_SCRIPT:
-        if facts.acts and not options.trust_pickle:
+        if facts.acts and not options.trust:
             raise acts_outside(path, facts)
         vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
     elif facts.kind is FileKind.EXPORTED:
         from circuitprobe.adapters.models.exported import load_exported
 
-        program = load_exported(path, trusted=options.trust_pickle, device=options.device)
+        program = load_exported(path, trusted=options.trust, device=options.device)
         vae = wrap(program, spec=options.spec, source=path.name)
     else:
         tensors_only = facts.kind is FileKind.SAFETENSORS
@@ -92,11 +92,11 @@ def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE:
     adapter = folder_adapter(path)
     if adapter is None:
         facts = look(path)
-        if facts.imports and not options.trust_pickle:
+        if facts.imports and not options.trust:
             raise folder_needs_trust(path, facts.library, facts.imports)
         raise needs_library(path, facts)
     imports = pickled_imports(path)
-    if imports and not options.trust_pickle:
+    if imports and not options.trust:
         raise folder_needs_trust(path, adapter.name, imports)
     with ImportableFrom(Path.cwd()):
         loaded = load_from_folder(adapter, path, options)
@@ -144,9 +144,9 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
             raise needs_trust(path, facts, None) from error
         if not refused or (archive and plain is None and not facts.imports):
             raise truncated(path) from error
-        if find_states(plain) and (options.factory is not None or not options.trust_pickle):
+        if find_states(plain) and (options.factory is not None or not options.trust):
             return plain
-        if not options.trust_pickle:
+        if not options.trust:
             raise needs_trust(path, facts, plain) from error
     return _load_trusted(path, facts, options)
 

@@ -34,7 +34,7 @@ def acts_outside(path: Path, facts: FileFacts) -> ModelError:
         f"the TorchScript code in {path.name} calls {', '.join(facts.acts[:4])}: running it can read or write files; "
         "nothing in it was run",
         expected="code that only computes",
-        fix="add --trust-pickle if you know where the file comes from",
+        fix="add --trust if you know where the file comes from",
     )
 
 
@@ -68,10 +68,10 @@ def of_other_libraries(facts: FileFacts) -> bool:
 def _with_trust(path: Path, names: Sequence[str]) -> str:
     script = [name for name in names if name.startswith(_SCRIPT)]
     if not script:
-        return "add --trust-pickle"
+        return "add --trust"
     return (
         f"{script[0].removeprefix(_SCRIPT)} was defined in a script, so name that, too: circuitprobe inspect "
-        f"{shlex.quote(str(path))} --trust-pickle --import path/to/script.py (or --trust-pickle alone where it is not needed),"
+        f"{shlex.quote(str(path))} --trust --import path/to/script.py (or --trust alone where it is not needed),"
     )
 
 
@@ -91,7 +91,7 @@ def folder_needs_trust(path: Path, library: str, imports: Sequence[str]) -> Mode
         f"{path} is a model folder of {library} whose pickles would import {_listed(tuple(imports))} when loaded: "
         "loading them runs code; nothing in them was run",
         expected="weights and settings alone",
-        fix="add --trust-pickle if you know where the folder comes from",
+        fix="add --trust if you know where the folder comes from",
     )
 
 
@@ -106,7 +106,7 @@ def not_importable(path: Path, facts: FileFacts, error: Exception, files: Sequen
         cause = f"its class {script[0]} was defined in a script (__main__), which no other program can import"
     else:
         cause = str(error)
-    command = f"circuitprobe inspect {shlex.quote(str(path))} --trust-pickle --import path/to/file.py"
+    command = f"circuitprobe inspect {shlex.quote(str(path))} --trust --import path/to/file.py"
     return ModelError(
         f"{path.name} needs code that cannot be imported here: {cause}",
         expected=f"modules that define {', '.join(foreign(facts.imports)[:4])}",

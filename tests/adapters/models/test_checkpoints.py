@@ -92,7 +92,7 @@ def test_foreign_classes_beside_the_weights_are_neither_needed_nor_run(tmp_path:
     content["callbacks"] = {"c": Callback(str(witness))}
     torch.save(content, tmp_path / "m.ckpt", pickle_protocol=protocol)
     assert_doubles(load(tmp_path / "m.ckpt", factory="styles:make"))
-    assert_doubles(load(tmp_path / "m.ckpt", factory="styles:make", trust_pickle=True))
+    assert_doubles(load(tmp_path / "m.ckpt", factory="styles:make", trust=True))
     with pytest.raises(ModelError, match="Lightning checkpoint"):
         load(tmp_path / "m.ckpt")
     assert not witness.exists()
@@ -185,9 +185,9 @@ class DataParallel(nn.Module):
 
 def test_wrapped_models_are_unwrapped(tmp_path: Path) -> None:
     torch.save(nn.DataParallel(styles.TupleStyle()), tmp_path / "m.pt")
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True))
+    assert_doubles(load(tmp_path / "m.pt", trust=True))
     torch.save({"model": DataParallel(nn.DataParallel(styles.TupleStyle()))}, tmp_path / "m.pt")
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True))
+    assert_doubles(load(tmp_path / "m.pt", trust=True))
     compiled = torch.compile(styles.TupleStyle())
     torch.save(compiled.state_dict(), tmp_path / "w.pt")
     assert next(iter(compiled.state_dict())).startswith("_orig_mod.")
@@ -209,7 +209,7 @@ def test_a_wrapped_model_that_was_pickled_needs_trust_and_is_taken_as_it_is(tmp_
     torch.save(made, tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"circuitprobe\.adapters\.models\.probed\.ProbedVAE"):
         load(tmp_path / "m.pt")
-    vae = load(tmp_path / "m.pt", trust_pickle=True)
+    vae = load(tmp_path / "m.pt", trust=True)
     assert vae.source == "mine"
     assert_doubles(vae)
 
@@ -231,18 +231,18 @@ def test_saved_from_data_parallel_is_told(tmp_path: Path) -> None:
 def test_several_models_in_a_file(tmp_path: Path) -> None:
     torch.save({"critic": nn.Linear(2, 1), "vae": styles.TupleStyle(), "loss": nn.MSELoss()}, tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"2 models: critic \(Linear\), vae \(TupleStyle\)") as caught:
-        load(tmp_path / "m.pt", trust_pickle=True)
+        load(tmp_path / "m.pt", trust=True)
     assert "--entry critic" in caught.value.fix
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True, entry="vae"))
+    assert_doubles(load(tmp_path / "m.pt", trust=True, entry="vae"))
     with pytest.raises(ModelError, match="no model 'other'"):
-        load(tmp_path / "m.pt", trust_pickle=True, entry="other")
+        load(tmp_path / "m.pt", trust=True, entry="other")
 
 
 def test_models_in_a_list_go_by_their_number(tmp_path: Path) -> None:
     torch.save((nn.Linear(2, 1), styles.TupleStyle()), tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"2 models: 0 \(Linear\), 1 \(TupleStyle\)"):
-        load(tmp_path / "m.pt", trust_pickle=True)
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True, entry="1"))
+        load(tmp_path / "m.pt", trust=True)
+    assert_doubles(load(tmp_path / "m.pt", trust=True, entry="1"))
 
 
 @pytest.mark.timeout(30)
@@ -262,9 +262,9 @@ def test_halves_saved_side_by_side(tmp_path: Path) -> None:
     mean, log_var, decoder = styles.halves()
     torch.save({"encoder": styles.Pair(mean, log_var), "decoder": decoder}, tmp_path / "m.pt")
     # two modules side by side sample nothing: what the encoder returns is the user's word
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True, spec=ModelSpec(posterior=("mean", "log_var"))))
+    assert_doubles(load(tmp_path / "m.pt", trust=True, spec=ModelSpec(posterior=("mean", "log_var"))))
     with pytest.raises(ModelError, match="nothing says which is what"):
-        load(tmp_path / "m.pt", trust_pickle=True).resolved(torch.ones(4, 3))
+        load(tmp_path / "m.pt", trust=True).resolved(torch.ones(4, 3))
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
@@ -310,4 +310,4 @@ def test_plain_pickle_of_a_state_dict_needs_trust(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(state()))
     with pytest.raises(ModelError, match="_load_from_bytes"):
         load(tmp_path / "m.pkl", factory="styles:make")
-    assert_doubles(load(tmp_path / "m.pkl", factory="styles:make", trust_pickle=True))
+    assert_doubles(load(tmp_path / "m.pkl", factory="styles:make", trust=True))

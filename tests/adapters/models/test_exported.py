@@ -291,7 +291,7 @@ def test_pickles_in_an_archive_are_not_run(
             out.writestr(name, content)
     with pytest.raises(ModelError, match=r"pickled object|more than tensors") as caught:
         cp.load("evil.pt2")
-    assert "--trust-pickle" in caught.value.fix
+    assert "--trust" in caught.value.fix
     assert "io.open" in "".join(look(Path("evil.pt2")).imports)
     assert not Path("canary").exists()
 
@@ -352,7 +352,7 @@ def test_compiled_package_is_named_and_never_loaded(tmp_path: Path) -> None:
         out.writestr("m/data/aotinductor/model/model.so", b"\x7fELF")
     for trusted in (False, True):
         with pytest.raises(ModelError, match="AOTInductor package"):
-            cp.load(tmp_path / "m.pt2", trust_pickle=trusted)
+            cp.load(tmp_path / "m.pt2", trust=trusted)
 
 
 def test_compiled_code_beside_a_program_is_left_out(tmp_path: Path, model: nn.Module) -> None:

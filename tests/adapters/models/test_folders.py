@@ -122,7 +122,7 @@ def test_pickles_in_a_folder_are_scanned_and_not_run(tmp_path: Path, name: str, 
         (folder / name).write_bytes(pickle.dumps(Bomb(witness), protocol=0 if name == "encoder.pkl" else 4))
     with pytest.raises(ModelError, match=r"would import io\.open") as caught:
         load_model(folder, LoadOptions(), {})
-    assert "--trust-pickle" in caught.value.fix
+    assert "--trust" in caught.value.fix
     assert not witness.exists()
     called: list[LoadOptions] = []
 
@@ -131,8 +131,8 @@ def test_pickles_in_a_folder_are_scanned_and_not_run(tmp_path: Path, name: str, 
         return styles.TupleStyle()
 
     adapters("pythae", loader)
-    load_model(folder, LoadOptions(trust_pickle=True), {})
-    assert called[0].trust_pickle
+    load_model(folder, LoadOptions(trust=True), {})
+    assert called[0].trust
 
 
 @pytest.mark.parametrize("library", FOLDERS)

@@ -109,13 +109,13 @@ def test_pickled_module_needs_trust(tmp_path: Path) -> None:
     torch.save(styles.TupleStyle(), tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"would import styles\.TupleStyle") as caught:
         load(tmp_path / "m.pt")
-    assert "--trust-pickle" in caught.value.fix
-    assert_doubles(load(tmp_path / "m.pt", trust_pickle=True))
+    assert "--trust" in caught.value.fix
+    assert_doubles(load(tmp_path / "m.pt", trust=True))
 
 
 def test_spec_reaches_the_loaded_model(tmp_path: Path) -> None:
     torch.save(styles.StdStyle(), tmp_path / "m.pt")
-    vae = load(tmp_path / "m.pt", trust_pickle=True, spec=ModelSpec(posterior=("mean", "std")))
+    vae = load(tmp_path / "m.pt", trust=True, spec=ModelSpec(posterior=("mean", "std")))
     assert torch.allclose(vae.resolved(ROWS).encode(ROWS).log_var, torch.full((2, 2), styles.LOG_VAR))  # type: ignore[arg-type]
 
 
@@ -168,7 +168,7 @@ def test_trusted_pickle_is_run_so_the_bomb_is_live(tmp_path: Path) -> None:
     witness = tmp_path / "was_run"
     zipped(tmp_path / "m.pt", Bomb(witness))
     with pytest.raises(CircuitProbeError):
-        load(tmp_path / "m.pt", trust_pickle=True)
+        load(tmp_path / "m.pt", trust=True)
     assert witness.exists()
 
 
@@ -246,9 +246,9 @@ def test_torchscript_that_writes_files_needs_trust(tmp_path: Path, monkeypatch: 
     torch.jit.script(Writing()).save(str(tmp_path / "m.pt"))
     with pytest.raises(ModelError, match=r"calls torch\.save") as caught:
         load(tmp_path / "m.pt")
-    assert "--trust-pickle" in caught.value.fix
+    assert "--trust" in caught.value.fix
     assert not (tmp_path / "was_run").exists()
-    load(tmp_path / "m.pt", trust_pickle=True).resolved(ROWS)
+    load(tmp_path / "m.pt", trust=True).resolved(ROWS)
     assert (tmp_path / "was_run").exists()
 
 
@@ -266,21 +266,21 @@ def test_older_torch_format_and_plain_pickles_load_with_trust(tmp_path: Path) ->
     for name in ("old.pt", "plain.pkl"):
         with pytest.raises(ModelError, match=r"would import .*styles\.TupleStyle"):
             load(tmp_path / name)
-        assert_doubles(load(tmp_path / name, trust_pickle=True))
+        assert_doubles(load(tmp_path / name, trust=True))
 
 
 def test_weights_beside_other_classes_need_no_trust(tmp_path: Path) -> None:
     torch.save({"state_dict": styles.TupleStyle().state_dict(), "best": np.float64(1.5)}, tmp_path / "m.pt")
     assert_doubles(load(tmp_path / "m.pt", factory="styles:make"))
-    assert_doubles(load(tmp_path / "m.pt", factory="styles:make", trust_pickle=True))
+    assert_doubles(load(tmp_path / "m.pt", factory="styles:make", trust=True))
     torch.save({"model": styles.TupleStyle(), "epoch": 3}, tmp_path / "whole.pt")
-    assert_doubles(load(tmp_path / "whole.pt", trust_pickle=True))
+    assert_doubles(load(tmp_path / "whole.pt", trust=True))
 
 
 def test_class_from_a_script_is_explained(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(b"\x80\x02c__main__\nMyVAE\n)\x81.")
     with pytest.raises(ModelError, match="defined in a script") as caught:
-        load(tmp_path / "m.pt", trust_pickle=True)
+        load(tmp_path / "m.pt", trust=True)
     assert "--factory" in caught.value.fix
 
 

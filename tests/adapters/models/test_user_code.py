@@ -106,7 +106,7 @@ def untouched(folder: Path) -> bool:
 
 def test_a_class_of_main_comes_from_the_script(folder: Path) -> None:
     before, path, arguments = dict(sys.modules), list(sys.path), list(sys.argv)
-    vae = cp.load("m.pt", trust_pickle=True, imports=["code/train_vae.py"])
+    vae = cp.load("m.pt", trust=True, imports=["code/train_vae.py"])
     assert untouched(folder)
     assert (sys.path, sys.argv) == (path, arguments)
     assert {"train_vae", "sizes"}.isdisjoint(sys.modules)
@@ -119,20 +119,20 @@ def test_a_class_of_main_comes_from_the_script(folder: Path) -> None:
 
 
 def test_one_file_may_be_given_alone(folder: Path) -> None:
-    assert cp.load("m.pt", trust_pickle=True, imports="code/train_vae.py").source == "m.pt"
+    assert cp.load("m.pt", trust=True, imports="code/train_vae.py").source == "m.pt"
 
 
 def test_without_the_file_the_message_names_class_and_command(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"__main__\.MyVAE") as caught:
         cp.load("m.pt")
-    assert "--trust-pickle --import path/to/script.py" in caught.value.fix
+    assert "--trust --import path/to/script.py" in caught.value.fix
     with pytest.raises(ModelError, match="its class MyVAE was defined in a script") as caught:
-        cp.load("m.pt", trust_pickle=True)
-    assert "circuitprobe inspect m.pt --trust-pickle --import path/to/file.py" in caught.value.fix
+        cp.load("m.pt", trust=True)
+    assert "circuitprobe inspect m.pt --trust --import path/to/file.py" in caught.value.fix
 
 
 def test_import_needs_trust(folder: Path) -> None:
-    with pytest.raises(UsageError, match="without --trust-pickle"):
+    with pytest.raises(UsageError, match="without --trust"):
         cp.load("m.pt", imports=["code/train_vae.py"])
     assert untouched(folder)
 
@@ -149,9 +149,9 @@ def test_a_module_of_another_layout_is_found_by_its_name(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
     assert saved
     with pytest.raises(ModelError, match="No module named 'project'") as caught:
-        cp.load("late.pt", trust_pickle=True)
+        cp.load("late.pt", trust=True)
     assert "--import" in caught.value.fix
-    vae = cp.load("late.pt", trust_pickle=True, imports=["code/save_late.py"])
+    vae = cp.load("late.pt", trust=True, imports=["code/save_late.py"])
     assert type(vae.model).__name__ == "MyVAE"
 
 
@@ -170,17 +170,17 @@ def test_errors_in_the_file_are_one_message(folder: Path, content: str, message:
     (folder / "bad.py").write_text(content)
     before = list(sys.path)
     with pytest.raises(UsageError, match=message):
-        cp.load("m.pt", trust_pickle=True, imports=["bad.py"])
+        cp.load("m.pt", trust=True, imports=["bad.py"])
     assert sys.path == before
     assert "bad" not in sys.modules
     with pytest.raises(UsageError, match="No such file"):
-        cp.load("m.pt", trust_pickle=True, imports=["none.py"])
+        cp.load("m.pt", trust=True, imports=["none.py"])
 
 
 def test_a_file_without_the_class_is_told(folder: Path) -> None:
     (folder / "other.py").write_text("x = 1\n")
     with pytest.raises(ModelError, match=r"not all in other\.py"):
-        cp.load("m.pt", trust_pickle=True, imports=["other.py"])
+        cp.load("m.pt", trust=True, imports=["other.py"])
 
 
 def test_factory_in_a_training_script(folder: Path) -> None:
