@@ -100,9 +100,7 @@ def test_models(command: Callable[..., Any], checkpoint: Path, csv: Path, tmp_pa
     assert_refused(command("audit", tmp_path / "text.pt", csv), "text file")
     torch.save(nn.Sequential(nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 2)), tmp_path / "classifier.pt")
     assert_refused(command("audit", tmp_path / "classifier.pt", csv), "--trust")
-    assert_refused(
-        command("audit", tmp_path / "classifier.pt", csv, "--trust"), "no encoder and decoder", "--spec"
-    )
+    assert_refused(command("audit", tmp_path / "classifier.pt", csv, "--trust"), "no encoder and decoder", "--spec")
     # a column that is not there is said first: what the model is does not depend on it
     wrong = command("audit", tmp_path / "classifier.pt", csv, "--trust", "--condition", "nothing")
     assert_refused(wrong, "no column 'nothing'")
