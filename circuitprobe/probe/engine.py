@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from circuitprobe.probe.half import Half
 from circuitprobe.probe.kernels import kernel_stubs
 from circuitprobe.probe.outputs import tensors_in
 from circuitprobe.probe.planning import PROBE_ROWS, Trial, agree
+from circuitprobe.probe.rounding import rounding_limit
 from circuitprobe.probe.route import Route
 from circuitprobe.probe.stubs import Stub, stubbed
 from circuitprobe.probe.tape import Tape, joined, record
@@ -172,7 +173,8 @@ def _independent(half: Half, backend: Backend, probe: Tensor, whole: Tensor) -> 
     """Whether rows give the same output in other company: fewer rows, another order, many more of them."""
     count = len(probe)
     companies = [[count - 2, 0], [1, 0, *range(count - 1, 2, -1)], list(range(count)) * 8]
-    return all(agree(backend.run(half, probe[rows]), whole[rows]) for rows in companies)
+    limit = cache(lambda: rounding_limit(lambda: half.run(probe), half.model))
+    return all(agree(backend.run(half, probe[rows]), whole[rows], limit) for rows in companies)
 
 
 def _present(captured: Mapping[Site, Tensor], site: Site) -> Tensor:
@@ -208,6 +210,16 @@ class Recorded:
     def rows(self) -> int:
         """How many rows."""
         return self.tape.rows
+
+    @cached_property
+    def rounding(self) -> Tensor:
+        """What rounding can do to each column of the output on these rows."""
+        engine, inputs = self.engine, self.tape.inputs
+        limits = [
+            rounding_limit(partial(engine.half.run, inputs[piece]), engine.half.model)
+            for piece in engine.pieces(self.rows)
+        ]
+        return torch.stack(limits).amax(0)
 
     def at(self, site: Site) -> Tensor:
         """The activations at a site, shaped as the model made them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,37 +14,37 @@ from circuitprobe.probe.calls import Calls, LeafCall, noise_like
 from circuitprobe.probe.consumers import is_affine, is_view, keeps_units, one_channel, responses
 from circuitprobe.probe.half import Half
 from circuitprobe.probe.outputs import tensors_in, with_tensors
+from circuitprobe.probe.rounding import rounding_limit
 from circuitprobe.probe.route import FAILURES, Consumer
 from circuitprobe.probe.stubs import Stub, stubbed
 from circuitprobe.probe.tape import Tape, for_rows
 from circuitprobe.types import Site
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-5}
-COARSE = 3e-2
-SATURATED = 1e-4
 PROBE_ROWS = 8
+CLOSE_UNITS = 64.0
+"""Rounding units of a column's largest value within which two outputs are equal without a look at the network."""
 
 
-def agree(one: Tensor, other: Tensor, beside: Tensor | None = None) -> bool:
-    """Whether two outputs are equal but for the rounding of their dtype.
+def agree(one: Tensor, other: Tensor, limit: Callable[[], Tensor], offset: Tensor | None = None) -> bool:
+    """Whether two outputs are equal but for rounding.
 
     Args:
         one: shape (rows, ...).
         other: the same shape.
-        beside: what both are differences from; the rounding of a difference is that of what it was taken from.
+        limit: gives what rounding can do to each column (``rounding.rounding_limit``); asked for only where it matters.
+        offset: what both are differences from; the rounding of a difference is that of what it was taken from.
     """
     if one.shape != other.shape:
         return False
-    if not other.numel():
-        return True
-    # per column: beside an income in the tens of thousands a probability would pass for rounding
-    scale = other.detach().abs().flatten(1).amax(0)
-    if beside is not None:
-        scale = torch.maximum(scale, beside.detach().abs().flatten(1).amax(0))
-    # a saturated sigmoid's rounding is that of its argument, many times its own
-    floor = SATURATED * scale.max().clamp(max=1.0)
-    limit = TOLERANCE.get(other.dtype, COARSE) * (scale + floor) + 1e-30
-    return bool(((one - other).abs().flatten(1) <= limit).all())
+    if not other.numel() or not other.is_floating_point():
+        return torch.equal(one, other)
+    size = other.abs().flatten(1).amax(0)
+    if offset is not None:
+        size = torch.maximum(size, offset.abs().flatten(1).amax(0))
+    close = CLOSE_UNITS * torch.finfo(other.dtype).eps * size
+    away = (one - other).abs().flatten(1)
+    # "not within" rather than "beyond", so that nan agrees with nothing
+    return bool((away <= close).all()) or bool((away <= close + limit()).all())
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,15 @@ class Trial:
         except FAILURES:
             return None
 
+    @cached_property
+    def rounding(self) -> Tensor:
+        """What rounding can do to each column of the output on these rows."""
+        return rounding_limit(lambda: self.half.run(self.tape.inputs), self.half.model)
+
     def unchanged(self, stubs: Mapping[int, Stub]) -> bool:
         """Whether the run with stubs gives the recorded output."""
         output = self.output(stubs)
-        return output is not None and agree(output, self.tape.output)
+        return output is not None and agree(output, self.tape.output, lambda: self.rounding)
 
     def recorded(self, leaf: LeafCall) -> Stub:
         """A stub that returns what the leaf returned when it was recorded."""

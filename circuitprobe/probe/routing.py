@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -13,11 +13,14 @@ from circuitprobe.probe.backends import HooksBackend
 from circuitprobe.probe.engine import Engine, Recorded
 from circuitprobe.probe.measure import Block, Difference, Measure
 from circuitprobe.probe.patching import by_unit, replayed, run_patched, run_sets
-from circuitprobe.probe.planning import COARSE, TOLERANCE, Trial, agree
+from circuitprobe.probe.planning import Trial, agree
+from circuitprobe.probe.rounding import rounding_limit
 from circuitprobe.probe.route import FAILURES, Route, Way
 from circuitprobe.types import Site
 
 SAME_ROW = 1e-3
+SAME_ROW_UNITS = 4
+"""Of numbers in 16 bits, whose rounding is larger than that."""
 
 
 def patch(
@@ -76,7 +79,7 @@ def _route_for(base: Recorded, site: Site) -> Route:
 
 def _holds(base: Recorded, route: Route) -> bool:
     try:
-        return agree(replayed(base, route), base.output)
+        return agree(replayed(base, route), base.output, lambda: base.rounding)
     except FAILURES:
         return False
 
@@ -129,7 +132,7 @@ def _check_order(engine: Engine, site: Site) -> None:
     there = engine.read(engine.probe, [site])[1][site]
     found = engine.read(engine.probe[turned], [site])[1][site]
     # against the whole tensor: rounding in a small column must not pass for another order
-    limit = max(SAME_ROW, TOLERANCE.get(there.dtype, COARSE)) * there.abs().max()
+    limit = max(SAME_ROW, SAME_ROW_UNITS * torch.finfo(there.dtype).eps) * there.abs().max()
     if found.shape != there.shape or bool((found - there[turned]).abs().max() > limit):
         raise ModelError(
             f"site {site.name}: its rows are not in the order of the input's rows",
@@ -178,8 +181,14 @@ def _agrees(engine: Engine, route: Route) -> bool:
         patched = plain.clone()
         patched[:, unit] += noise[:, unit]
         patches = {site: patched.movedim(1, site.unit_axis)}
-        output, _ = HooksBackend().patched(engine.half, engine.probe, patches)
-        if not agree(values, output - base.output, base.output):
+
+        def run(patches: dict[Site, Tensor] = patches) -> Tensor:
+            return HooksBackend().patched(engine.half, engine.probe, patches)[0]
+
+        def limit(run: Callable[[], Tensor] = run) -> Tensor:
+            return base.rounding + rounding_limit(run, engine.half.model)
+
+        if not agree(values, run() - base.output, limit, base.output):
             return False
     return route.way in {Way.STACKED, Way.PLAIN} or _every_unit_agrees(engine, route)
 
@@ -191,10 +200,21 @@ def _every_unit_agrees(engine: Engine, route: Route) -> bool:
         base = engine.tape(engine.probe[:2], [site])
         plain = by_unit(base.at(site), site)
         source = (plain * 0.5 + plain.abs().max() + 1.0).movedim(1, site.unit_axis)
-        units, measure = torch.arange(site.units, device=plain.device), Difference(base.output)
-        fast = run_patched(base, route, source, measure, units)
-        slow = run_patched(base, replace(route, way=Way.STACKED, row_bytes=engine.widest), source, measure, units)
-        pairs = zip(fast, slow, strict=True)
-        return all(agree(a.values.flatten(0, 1), b.values.flatten(0, 1), base.output) for a, b in pairs)
+        stacked, measure = replace(route, way=Way.STACKED, row_bytes=engine.widest), Difference(base.output)
+
+        def values(way: Route, units: Tensor) -> Tensor:
+            blocks = run_patched(base, way, source, measure, units)
+            return torch.cat([block.values.flatten(0, 1) for block in blocks])
+
+        def same(units: Tensor) -> bool:
+            def limit() -> Tensor:
+                return base.rounding + rounding_limit(lambda: values(stacked, units), engine.half.model)
+
+            return agree(values(route, units), values(stacked, units), limit, base.output)
+
+        bytes_per_unit = base.output.numel() * base.output.element_size()
+        some = max(1, engine.memory // 16 // max(1, bytes_per_unit))
+        every = torch.arange(site.units, device=plain.device)
+        return all(same(every[start : start + some]) for start in range(0, site.units, some))
     except FAILURES:
         return False
