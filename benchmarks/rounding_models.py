@@ -89,7 +89,7 @@ def _activation(draw: torch.Generator) -> nn.Module:
 
 
 def _perceptron(draw: torch.Generator, width: int) -> nn.Module:
-    hidden, layers = _one_of(draw, 4, 16, 64, 200, 512, 1500), []
+    hidden, layers = _one_of(draw, 4, 16, 64, 200, 400), []
     for _ in range(_one_of(draw, 1, 1, 2, 3, 6)):
         layers += [nn.Linear(width, hidden), _activation(draw)]
         width = hidden
@@ -114,7 +114,7 @@ def _deep(draw: torch.Generator, width: int) -> nn.Module:
 
 
 def _maps(draw: torch.Generator, width: int) -> nn.Module:
-    channels = _one_of(draw, 4, 16, 32)
+    channels = _one_of(draw, 4, 8, 16)
     return nn.Sequential(
         nn.Linear(width, channels * 16), _activation(draw), nn.Unflatten(1, (channels, 4, 4)),
         nn.ConvTranspose2d(channels, channels, 4, 2, 1), nn.BatchNorm2d(channels), _activation(draw),
@@ -123,7 +123,7 @@ def _maps(draw: torch.Generator, width: int) -> nn.Module:
 
 
 def _convolved(draw: torch.Generator, width: int) -> nn.Module:
-    channels = _one_of(draw, 4, 16, 48)
+    channels = _one_of(draw, 4, 8, 16)
     return nn.Sequential(
         nn.Linear(width, 144), nn.Unflatten(1, (1, 12, 12)), nn.Conv2d(1, channels, 3, 1, 1), _activation(draw),
         nn.Conv2d(channels, channels, 3, 1, 1), _activation(draw), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(channels * 36, 5),
