@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from circuitprobe.adapters.models.files import truncated
+from circuitprobe.adapters.models.files import truncated, with_trust
 from circuitprobe.errors import ModelError
 
 _PLAIN = re.compile(r"[\w.:+\-> ,/]*")
@@ -63,7 +63,7 @@ def safe_copy(path: Path) -> io.BytesIO:
         raise ModelError(
             f"{path.name} is a torch.export archive with {error}: loading it would run code; nothing in it was run",
             expected="a program of torch's own operators, and tensors",
-            fix="add --trust if you know where the file comes from",
+            fix=with_trust(path),
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, zipfile.BadZipFile) as error:
         raise truncated(path) from error
