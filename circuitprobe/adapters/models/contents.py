@@ -116,7 +116,7 @@ def _of_several(path: Path, content: object, networks: Mapping[str, Any], option
     if parts is not None and (named or (find_encoder(parts) and find_decoder(parts))):
         return wrap(parts, spec=options.spec, source=path.name)
     listed = ", ".join(f"{name} ({type(module).__name__})" for name, module in list(modules.items())[:6])
-    owner = "" if isinstance(content, (Mapping, list, tuple)) else f" in attributes of a {_of_library(content)}"
+    owner = "" if _is_container(content) else f" in attributes of a {_of_library(content)}"
     raise ModelError(
         f"{path.name} holds {len(modules)} models{owner}: {listed}",
         expected="the one to be audited",
@@ -128,11 +128,15 @@ def _of_several(path: Path, content: object, networks: Mapping[str, Any], option
 def _of_one(path: Path, content: object, place: str, network: Any, options: LoadOptions) -> ProbedVAE:  # noqa: ANN401
     """One network of a file; reports say where in the file it was, unless it is an entry of a dictionary or list."""
     source = path.name
-    if not isinstance(content, (Mapping, list, tuple)):
+    if not _is_container(content):
         source = f"{path.name} (attribute {place} of {type(content).__name__})"
     elif "." in place:
         source = f"{path.name} ({place})"
     return wrap(network, spec=options.spec, source=source)
+
+
+def _is_container(content: object) -> bool:
+    return isinstance(content, Mapping) or type(content) in {list, tuple}
 
 
 def _needs_factory(path: Path, content: Mapping[str, Any], options: LoadOptions) -> ModelError:

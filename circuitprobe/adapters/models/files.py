@@ -212,4 +212,6 @@ def unreadable(path: Path, error: Exception, *, whole: bool = False) -> ModelErr
 
 def with_trust(path: Path, more: str = "") -> str:
     """What to type where code is to be run."""
-    return f"circuitprobe audit {shlex.quote(str(path))} DATA --trust{more} (or inspect), if you know where it comes from"
+    return (
+        f"circuitprobe audit {shlex.quote(str(path))} DATA --trust{more} (or inspect), if you know where it comes from"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ _INSTALLED = tuple(
     f"{Path(folder).resolve()}{os.sep}"
     for folder in (
         *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        Path(__file__).parents[2],
+        str(Path(__file__).parents[2]),
     )
 )
 
@@ -79,7 +80,7 @@ class _Folder(MetaPathFinder):
 
 def _stated_by_a_library() -> bool:
     """Whether installed code is asking, by a statement: not by ``importlib.import_module``, whose names come from its callers."""
-    frame = sys._getframe(1)
+    frame = inspect.currentframe()
     while frame is not None:
         file = frame.f_code.co_filename
         if file == importlib.__file__:

@@ -1,7 +1,7 @@
 """joblib's files: pickles with the bytes of numpy arrays between their parts, compressed or not.
 
-``joblib.dump`` writes an array as a small object, the wrapper, and the array's bytes behind it. An ordinary unpickler takes those for
-opcodes, so such a file seems to break off there.
+``joblib.dump`` writes an array as a small object, the wrapper, and the array's bytes behind it. An ordinary unpickler takes those
+for opcodes, so such a file seems to break off there.
 """
 
 from __future__ import annotations

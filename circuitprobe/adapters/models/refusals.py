@@ -96,9 +96,8 @@ def _how_to_trust(path: Path, names: Sequence[str]) -> str:
     script = [name for name in names if name.startswith(_SCRIPT)]
     if not script:
         return with_trust(path)
-    return (
-        f"{script[0].removeprefix(_SCRIPT)} was defined in a script, so name that, too: "
-        + with_trust(path, " --import path/to/script.py")
+    return f"{script[0].removeprefix(_SCRIPT)} was defined in a script, so name that, too: " + with_trust(
+        path, " --import path/to/script.py"
     )
 
 

@@ -64,7 +64,9 @@ def no_model(path: Path, head: bytes) -> ModelError:
         return _error(path, "compressed by zlib, with no pickle inside as joblib.dump(compress=...) writes it", _FIX)
     if head[4:8] in {b"PTMF", b"ET12"}:
         what = "TorchScript for mobile devices" if head[4:8] == b"PTMF" else "an ExecuTorch program"
-        return _error(path, f"{what}, a program without the layers it was made of", f"the model it was made from: {_FIX}")
+        return _error(
+            path, f"{what}, a program without the layers it was made of", f"the model it was made from: {_FIX}"
+        )
     if head[4:8] == b"TFL3":
         return _error(path, "a TensorFlow Lite model", f"rebuild it in PyTorch: {_FIX}")
     if _is_text(head):
