@@ -214,7 +214,7 @@ def _operator(target: str) -> None:
 
 
 def _overload(space: str, name: str, overload: str) -> bool:
-    """Whether there is such an operator, and it takes only tensors, numbers and words that choose between ways to compute."""
+    """Whether there is such an operator, and it takes only tensors, numbers and words that choose how to compute."""
     found = getattr(getattr(getattr(torch.ops, space), name, None), overload, None)
     if not isinstance(found, torch._ops.OpOverload):  # noqa: SLF001 - the class has no public name
         return False

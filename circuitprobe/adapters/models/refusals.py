@@ -54,9 +54,9 @@ def needs_trust(path: Path, facts: FileFacts, plain: Any) -> ModelError:  # noqa
         plain: its content as a description, None where that is not known.
     """
     names = foreign(facts.imports) or facts.imports
-    told = plain.path if isinstance(plain, Described) else ""
+    made = plain.path if isinstance(plain, Described) else ""
     if _of_other_libraries(facts):
-        others = [name for name in (told, *foreign(facts.imports)) if name.startswith(_NO_MODELS)]
+        others = [name for name in (made, *foreign(facts.imports)) if name.startswith(_NO_MODELS)]
         return _stranger(path, others[0])
     if plain is not None and all(of_joblib((name,)) for name in foreign(facts.imports)):
         return holds(path, plain)
