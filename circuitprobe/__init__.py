@@ -7,11 +7,10 @@
     effects = cp.interventions.latents(vae, x)
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING
 
+# typing's own: `python -m circuitprobe` runs this file while the current folder, with a typing.py in it, is importable
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from circuitprobe import interventions, testing
     from circuitprobe.adapters.families import Adapter

@@ -21,12 +21,22 @@ Factory = Annotated[
         help="package.module:function or file.py:function that builds the model whose weights the file holds."
     ),
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="Run the code inside a pickled model.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run code that the model file brings: pickles, TorchScript, library folders."),
+]
 Imports = Annotated[
     list[Path] | None,
-    typer.Option("--import", help="Python file with classes of a pickled model; may be repeated; with --trust."),
+    typer.Option(
+        "--import", help="Python file with classes of a pickled model or object; may be repeated; with --trust."
+    ),
 ]
-Entry = Annotated[str | None, typer.Option(help="Which model or state_dict, where the file holds several.")]
+Entry = Annotated[
+    str | None,
+    typer.Option(
+        help="Which model or state_dict, where the file holds several: an attribute, such as steps.vae.model, or a key."
+    ),
+]
 Rows = Annotated[
     str,
     typer.Argument(

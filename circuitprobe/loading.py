@@ -33,16 +33,18 @@ def load(
 
     Args:
         path: a checkpoint of ``circuitprobe train``, a state_dict, Lightning checkpoint or safetensors file (with ``factory``),
-            a TorchScript or torch.export archive, a pickled module or object of a known library (with ``trust``), or a
-            folder that a known library wrote (``docs/adapters.md``).
+            a torch.export archive, a folder that a known library wrote (``docs/adapters.md``); with ``trust`` TorchScript, a
+            pickled or joblib-dumped module, an object with a network in an attribute, or an object of a known library.
         factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a state_dict. It is given
-            those hyper-parameters of a Lightning checkpoint that it takes by name.
+            those hyper-parameters of a Lightning checkpoint that it takes by name. ``package`` is looked for in the current folder
+            first; other imports find what is installed first.
         spec: a spec file that names encoder and decoder.
-        trust: run the code in a pickled module; only for files whose origin is known.
+        trust: run the code that the file brings (pickles, TorchScript, library folders); only for files whose origin is known.
+            Meanwhile modules of the current folder can be imported, where nothing that is installed has their name.
         device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
         imports: Python files that define classes of a pickled module, such as the script that trained it; what the classes need
             is run, loops and ``if __name__ == "__main__"`` are not. Only with ``trust``.
-        entry: which model or state_dict, where the file holds several.
+        entry: which model or state_dict, where the file holds several: an attribute (``steps.vae.model``) or a key.
 
     Returns:
         The model ready for ``cp.audit``.

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from circuitprobe.errors import CircuitProbeError
+from circuitprobe.import_path import leave_out_current_folder
 from circuitprobe.streams import abandon_output
 
 EXIT_ERROR = 2
@@ -18,6 +19,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
+    leave_out_current_folder()
     try:
         from circuitprobe.cli import app
     except KeyboardInterrupt:

@@ -65,6 +65,15 @@ def test_the_spec_and_schema_files_are_valid(tmp_path: Path) -> None:
     assert TableSchema.load(tmp_path / "schema.toml").ignored == ("zip",)
 
 
+def test_the_table_of_what_runs_when_is_the_same_in_both_places() -> None:
+    tables = [
+        [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line.startswith("| ")][:11]
+        for name in ("SECURITY.md", "docs/model-files.md")
+    ]
+    assert tables[0] == tables[1]
+    assert tables[0][0] == "| file | how it is read | without `--trust` | with `--trust` |"
+
+
 def test_links_and_make_targets_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -18,8 +18,22 @@ from circuitprobe.study.executor import Ended, Event, Lost, Progress, Stuck
 from circuitprobe.study.jobs import AuditJob, StudyJob
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-WORKER = "import sys; sys.path[:] = sys.argv[2:]; from circuitprobe.study.worker import run; run(sys.argv[1])"
-"""Imports from where the study does: with -m it would import a random.py of the current folder, too."""
+WORKER = """
+import sys
+
+folder, home, *sys.path[:] = sys.argv[1:]
+from importlib.util import module_from_spec, spec_from_file_location
+
+spec = spec_from_file_location("circuitprobe", f"{home}/__init__.py", submodule_search_locations=[home])
+sys.modules["circuitprobe"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["circuitprobe"])
+from circuitprobe.study.worker import run
+
+run(folder)
+"""
+"""Imports from where the study does, and the same circuitprobe: with -m it would import a random.py of the current folder, too."""
+
+HOME = Path(__file__).parents[1]
 
 GRACE = 5.0
 """Seconds that a process has to end before it is killed."""
@@ -47,7 +61,7 @@ class LocalExecutor:
     def submit(self, job: StudyJob | AuditJob, folder: Path) -> None:
         """See ``Executor``."""
         process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-            [sys.executable, "-P", "-c", WORKER, str(folder), *sys.path],
+            [sys.executable, "-P", "-c", WORKER, str(folder), str(HOME), *filter(None, sys.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
             # a group of its own: ctrl-C reaches the study alone, which then ends its runs in order
             start_new_session=True,

@@ -7,9 +7,10 @@ import logging
 import os
 import secrets
 import socket
+import sysconfig
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -116,7 +117,8 @@ def connected(address: str | None, workers: int | None) -> Cluster:
         if reason:
             raise _no_cluster(str(address), reason)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        # Ray gives its workers the current folder to import from, before installed packages: so it is one they have already
+        with warnings.catch_warnings(action="ignore"), chdir(sysconfig.get_paths()["stdlib"]):
             _init(ray, address, workers)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         with suppress(OSError, RuntimeError, ray.exceptions.RayError):

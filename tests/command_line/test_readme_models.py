@@ -25,6 +25,7 @@ COMMANDS = [
 SCRIPT = """
 import argparse
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -69,6 +70,11 @@ class ConvVAE(nn.Module):
         return self.up(mu + torch.nn.functional.softplus(rho) * torch.randn_like(mu)), mu, rho
 
 
+class Detector:
+    def __init__(self, network):
+        self.network, self.limits = network, np.linspace(0, 1, 50)
+
+
 def make_model(hidden=16):
     return VAE(hidden=hidden)
 
@@ -104,6 +110,8 @@ if __name__ == "__main__":
                 "pytorch-lightning_version": "2.5.0", "hyper_parameters": {"hidden": 24, "lr": 0.01}}, "last.ckpt")
     program = torch.export.export(model, (rows[:4],), dynamic_shapes={"x": {0: torch.export.Dim.DYNAMIC}})
     torch.export.save(program, "model.pt2")
+    torch.jit.save(torch.jit.script(model), "script.pt")
+    joblib.dump(Detector(model), "detector.joblib")
     torch.save(train(ConvVAE(), torch.tensor(pictures[:, None], dtype=torch.float32)), "conv.pt")
     torch.save(train(CVAE(), rows, torch.nn.functional.one_hot(torch.tensor(label), 2).float()), "cvae.pt")
 """
@@ -120,8 +128,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_section_has_the_commonest_cases() -> None:
-    assert len(COMMANDS) == 5
-    assert [shlex.split(line)[1] for line in COMMANDS] == ["model.pt", "last.ckpt", "model.pt2", "conv.pt", "cvae.pt"]
+    named = ["model.pt", "last.ckpt", "model.pt2", "script.pt", "detector.joblib", "conv.pt", "cvae.pt"]
+    assert [shlex.split(line)[1] for line in COMMANDS] == named
 
 
 def test_a_condition_that_is_no_column_is_named(

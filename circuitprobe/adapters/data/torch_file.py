@@ -64,11 +64,19 @@ def _is_older(path: Path) -> bool:
     """Whether the file is no zip archive; of an archive that its members are stored as they are.
 
     Raises:
-        DataError: members are compressed, which torch never does.
+        DataError: it is TorchScript, or members are compressed, which torch never does.
     """
+    from circuitprobe.adapters.models.zips import is_script
+
     if not zipfile.is_zipfile(path):
         return True
     with zipfile.ZipFile(path) as archive:
+        if is_script(archive.namelist()):
+            raise DataError(
+                f"{path.name} is TorchScript: a program, not rows.",
+                expected="a whole tensor that torch.save wrote; anything else in data is never loaded",
+                fix="the model comes first, the table second: circuitprobe audit MODEL DATA",
+            )
         if all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist()):
             return False
     raise DataError(

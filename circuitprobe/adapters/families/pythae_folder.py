@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitprobe.adapters.models.files import with_trust
 from circuitprobe.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def load_folder(path: Path, options: LoadOptions) -> Any:  # noqa: ANN401 - a py
         raise ModelError(
             f"{inside} keeps {', '.join(pickled)} as pickles: loading them runs code; nothing in them was run",
             expected="weights and configuration only, as of a model with pythae's own encoder and decoder",
-            fix="add --trust if you know where the folder comes from",
+            fix=with_trust(path),
         )
     if not (inside / _WEIGHTS).exists():
         raise ModelError(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitprobe.adapters.families.adapter import Adapter, lineage, refuse_overridden, refused
+from circuitprobe.adapters.models.files import with_trust
 from circuitprobe.adapters.models.probed import ProbedVAE
 from circuitprobe.errors import DataError, ModelError
 from circuitprobe.types import ColumnEncoding, FeatureKind, Posterior, Recognition, Scaling, TableEncoding
@@ -160,7 +161,7 @@ def load_folder(path: Path, options: LoadOptions) -> Any:  # noqa: ANN401 - an S
         raise ModelError(
             f"{path} is a model of scvi-tools, whose model.pt is a pickle: loading it runs code; nothing in it was run",
             expected="a folder whose origin is known",
-            fix="add --trust if you know where it comes from",
+            fix=with_trust(path),
         )
     import scvi
 

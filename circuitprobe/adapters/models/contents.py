@@ -11,7 +11,8 @@ from torch import nn
 
 from circuitprobe.adapters.models.folders import library_of
 from circuitprobe.adapters.models.names import find_decoder, find_encoder
-from circuitprobe.adapters.models.pickles import Described
+from circuitprobe.adapters.models.networks import networks_in
+from circuitprobe.adapters.models.pickles import Described, Stored
 from circuitprobe.adapters.models.probed import ProbedVAE
 from circuitprobe.adapters.models.spec import ModelSpec
 from circuitprobe.adapters.models.weights import filled, find_states, settings_in
@@ -29,7 +30,7 @@ class LoadOptions:
     Attributes:
         factory: ``package.module:function`` or ``file.py:function`` that returns the empty model of a plain state_dict.
         spec: names encoder and decoder.
-        trust: run the code in a pickled module; only for files whose origin is known.
+        trust: run the code that the file brings (pickles, TorchScript, library folders); only for files whose origin is known.
         device: where the model goes.
         imports: Python files with classes of the pickle; only with ``trust``.
         entry: which model or state_dict of several in one file.
@@ -64,18 +65,16 @@ def from_content(path: Path, content: Any, options: LoadOptions, formats: Mappin
         return wrap(unwrapped(content), spec=options.spec, source=path.name)
     if not isinstance(content, Mapping) and _has_adapter(content):
         return wrap(content, spec=options.spec, source=path.name)
-    if isinstance(content, (list, tuple)) and any(isinstance(part, nn.Module) for part in content):
-        content = {str(number): part for number, part in enumerate(content)}
+    states = find_states(content)
+    # modules deep inside a checkpoint are its settings, such as those that a Lightning module was made with
+    networks = networks_in(content, depth=1) if states else networks_in(content)
+    if networks and (options.factory is None or not states):
+        return _of_several(path, content, networks, options)
     if isinstance(content, Mapping):
-        modules = {str(k): unwrapped(v) for k, v in content.items() if isinstance(v, nn.Module)}
-        # a saved loss function is a module, too
-        modules = {name: module for name, module in modules.items() if "nn.modules.loss" not in type(module).__module__}
-        if modules and (options.factory is None or not find_states(content)):
-            return _of_several(path, modules, options)
         rebuild = formats.get(content["format"]) if isinstance(content.get("format"), str) else None
         if rebuild is not None:
             return rebuild(content, path.name)
-        if find_states(content):
+        if states:
             if options.factory is None:
                 raise _needs_factory(path, content, options)
             return wrap(filled(path, content, options.factory, options.entry), spec=options.spec, source=path.name)
@@ -98,7 +97,9 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module
 
 
-def _of_several(path: Path, modules: Mapping[str, nn.Module], options: LoadOptions) -> ProbedVAE:
+def _of_several(path: Path, content: object, networks: Mapping[str, Any], options: LoadOptions) -> ProbedVAE:
+    """The one network of an object, the one that --entry names, or all as parts of one model."""
+    modules = {name: unwrapped(each) if isinstance(each, nn.Module) else each for name, each in networks.items()}
     if options.entry is not None:
         if options.entry not in modules:
             raise ModelError(
@@ -106,20 +107,36 @@ def _of_several(path: Path, modules: Mapping[str, nn.Module], options: LoadOptio
                 expected=f"one of: {', '.join(modules)}",
                 fix=f"--entry {next(iter(modules))}",
             )
-        return wrap(modules[options.entry], spec=options.spec, source=path.name)
+        return _of_one(path, content, options.entry, modules[options.entry], options)
     if len(modules) == 1:
-        return wrap(next(iter(modules.values())), spec=options.spec, source=path.name)
-    parts = Parts(modules) if all(name.isidentifier() for name in modules) else None
+        return _of_one(path, content, *next(iter(modules.items())), options)
+    whole = all(name.isidentifier() and isinstance(module, nn.Module) for name, module in modules.items())
+    parts = Parts(modules) if whole else None
     named = options.spec is not None and (options.spec.encode or options.spec.decode)
     if parts is not None and (named or (find_encoder(parts) and find_decoder(parts))):
         return wrap(parts, spec=options.spec, source=path.name)
     listed = ", ".join(f"{name} ({type(module).__name__})" for name, module in list(modules.items())[:6])
+    owner = "" if _is_container(content) else f" in attributes of a {_of_library(content)}"
     raise ModelError(
-        f"{path.name} holds {len(modules)} models: {listed}",
+        f"{path.name} holds {len(modules)} models{owner}: {listed}",
         expected="the one to be audited",
         fix=f"add --entry {next(iter(modules))}; or, where they are the halves of one model, name two in a spec file: "
         'encode = "...", decode = "..."',
     )
+
+
+def _of_one(path: Path, content: object, place: str, network: Any, options: LoadOptions) -> ProbedVAE:  # noqa: ANN401
+    """One network of a file; reports say where in the file it was, unless it is an entry of a dictionary or list."""
+    source = path.name
+    if not _is_container(content):
+        source = f"{path.name} (attribute {place} of {type(content).__name__})"
+    elif "." in place:
+        source = f"{path.name} ({place})"
+    return wrap(network, spec=options.spec, source=source)
+
+
+def _is_container(content: object) -> bool:
+    return isinstance(content, Mapping) or type(content) in {list, tuple}
 
 
 def _needs_factory(path: Path, content: Mapping[str, Any], options: LoadOptions) -> ModelError:
@@ -156,6 +173,8 @@ def holds(path: Path, content: Any) -> ModelError:  # noqa: ANN401
     fix = "torch.save(model.state_dict(), ...) with --factory package.module:function"
     if isinstance(content, Described):
         what = f"a pickled {content.path}"
+    elif isinstance(content, Stored):
+        what = "a reference to an object that lies outside the file"
     elif isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):
         what = "the state of an optimizer"
     elif isinstance(content, Mapping):

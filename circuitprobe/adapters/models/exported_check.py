@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from circuitprobe.adapters.models.files import truncated
+from circuitprobe.adapters.models.files import truncated, with_trust
 from circuitprobe.errors import ModelError
 
 _PLAIN = re.compile(r"[\w.:+\-> ,/]*")
@@ -39,6 +39,15 @@ _OPERATOR_NAMES = "getitem add sub mul truediv floordiv mod pow neg pos abs eq n
 _OPERATORS = frozenset(_OPERATOR_NAMES.split())
 # containers whose shape tells nothing to import
 _TREES = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None})
+# types of arguments, and names of those that are words; a word may also be the name of a file
+_NUMERIC = frozenset(
+    {"Tensor", "int", "SymInt", "float", "bool", "number", "complex", "Device", "Generator", "List", "Optional"}
+)
+_WORD_NAMES = (
+    "UPLO activation approximate assert_msg driver equation indexing interpolation mode norm ord p pad_mode padding padding_side "
+    "reduce rounding_mode side"
+)
+_WORDS = frozenset(_WORD_NAMES.split())
 _HIGHER_ORDER = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
 _KEPT_METADATA = "nn_module_stack"
 
@@ -63,7 +72,7 @@ def safe_copy(path: Path) -> io.BytesIO:
         raise ModelError(
             f"{path.name} is a torch.export archive with {error}: loading it would run code; nothing in it was run",
             expected="a program of torch's own operators, and tensors",
-            fix="add --trust if you know where the file comes from",
+            fix=with_trust(path),
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, zipfile.BadZipFile) as error:
         raise truncated(path) from error
@@ -205,11 +214,12 @@ def _operator(target: str) -> None:
 
 
 def _overload(space: str, name: str, overload: str) -> bool:
-    """Whether there is such an operator, and it touches nothing but tensors."""
-    if "file" in name or name.startswith(("save", "_save", "load")):
+    """Whether there is such an operator, and it takes only tensors, numbers and words that choose how to compute."""
+    found = getattr(getattr(getattr(torch.ops, space), name, None), overload, None)
+    if not isinstance(found, torch._ops.OpOverload):  # noqa: SLF001 - the class has no public name
         return False
-    packet = getattr(getattr(torch.ops, space), name, None)
-    return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)  # noqa: SLF001 - the class has no public name
+    types = [(argument.name, set(re.findall(r"\w+", str(argument.type)))) for argument in found._schema.arguments]  # noqa: SLF001
+    return all(kinds <= _NUMERIC or (name in _WORDS and kinds <= {"str", "Optional"}) for name, kinds in types)
 
 
 def _expression(text: str) -> None:

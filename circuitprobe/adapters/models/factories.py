@@ -10,12 +10,16 @@ from typing import Any
 
 from torch import nn
 
-from circuitprobe.adapters.models.user_code import ImportableFrom, names_from_file
+from circuitprobe.adapters.models.importable import ImportableFrom
+from circuitprobe.adapters.models.user_code import names_from_file
 from circuitprobe.errors import CircuitProbeError, UsageError
 
 
 def build_from_factory(factory: str, settings: Mapping[str, Any] | None = None) -> nn.Module:
     """Run ``package.module:function`` or ``path/to/file.py:function`` and give the module it returns.
+
+    ``package`` is taken from the current folder if it is there, else from what is installed. What that code imports in turn is
+    looked for among installed packages first, then in the current folder, or in that of ``file.py``.
 
     Args:
         factory: the function, or a class.
@@ -71,7 +75,7 @@ def _function(factory: str) -> tuple[Callable[..., Any], Path | None]:
             expected="package.module:function, or path/to/file.py:function",
             fix=f"--factory {source}.py:{name}",
         )
-    with ImportableFrom():
+    with ImportableFrom(first=source.partition(".")[0]):
         try:
             return getattr(importlib.import_module(source), name), None
         except (Exception, SystemExit) as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import pickletools
+import shlex
 import stat
+import struct
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +22,7 @@ class FileKind(Enum):
     TORCH_SCRIPT = "a TorchScript archive"
     EXPORTED = "a torch.export archive"
     PICKLE = "a pickle"
+    JOBLIB = "a pickle as joblib reads it, with arrays between its parts or compressed"
     SAFETENSORS = "a safetensors file"
     FOLDER = "a library's model folder"
 
@@ -31,7 +36,7 @@ class FileFacts:
         imports: ``module.name`` of every class and function that unpickling would import, in order.
         whole: whether its pickle ends as one should.
         torch_wrote: whether a plain pickle is torch's older format.
-        acts: what its compiled code does beyond computing, such as ``torch.save``.
+        compressed: how a pickle is compressed, such as ``zlib``; "" where it is not.
         library: for a folder, the library that wrote it.
     """
 
@@ -39,7 +44,7 @@ class FileFacts:
     imports: tuple[str, ...] = ()
     whole: bool = True
     torch_wrote: bool = True
-    acts: tuple[str, ...] = ()
+    compressed: str = ""
     library: str = ""
 
 
@@ -48,6 +53,8 @@ _TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 # what the format itself allows
 _LONGEST_HEADER = 100_000_000
 _HEAD = 4096
+# in what torch and safetensors say of files that end too early
+_CUT = ("EOF", "corrupt", "ncomplete", "header too small", "invalid header length", "unexpected pos")
 _SHORTEST, _LONGEST_OLD = 4, 64 * 2**20
 
 
@@ -58,6 +65,7 @@ def look(path: Path) -> FileFacts:
         ModelError: it is not there, no regular file, empty, or plainly no model (with what it is).
     """
     from circuitprobe.adapters.models.folders import look_into_folder
+    from circuitprobe.adapters.models.joblib_files import compression, look_into_joblib, of_joblib
     from circuitprobe.adapters.models.strangers import no_model
     from circuitprobe.adapters.models.tars import is_tar, look_into_tar
     from circuitprobe.adapters.models.zips import look_into_zip
@@ -78,8 +86,12 @@ def look(path: Path) -> FileFacts:
         return FileFacts(FileKind.SAFETENSORS)
     if is_tar(head):
         return look_into_tar(path)
-    if _is_pickle(head) or _is_pickle_of_text(path):
-        return FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
+    if is_pickle(head) or _is_pickle_of_text(path):
+        facts = FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
+        return look_into_joblib(path) if of_joblib(facts.imports) else facts
+    compressed = compression(path, head)
+    if compressed:
+        return look_into_joblib(path, compressed)
     raise no_model(path, head)
 
 
@@ -138,7 +150,7 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER
 
 
-def _is_pickle(head: bytes) -> bool:
+def is_pickle(head: bytes) -> bool:
     """Whether a file is a pickle of protocol 2 or later, or begins like most of protocol 0 or 1."""
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return True
@@ -158,10 +170,48 @@ def _is_pickle_of_text(path: Path) -> bool:
     return content.endswith(b".") and scan_pickle(content)[1]
 
 
+def breaks_off(content: bytes, pickles: int = 1) -> bool:
+    """Whether so many pickles in a row end in the middle: what they lack lies behind the end, nothing in them is unknown."""
+    stream = io.BytesIO(content)
+    try:
+        for _ in range(pickles):
+            for _ in pickletools.genops(stream):
+                pass
+    except ValueError as error:
+        return any(words in str(error) for words in ("exhausted", "remain", "not enough data", "no newline found"))
+    return False
+
+
 def truncated(path: Path) -> ModelError:
     """The error for a file that breaks off."""
     return ModelError(
         f"{path.name} is damaged or cut off ({path.stat().st_size:,} bytes)",
         expected="a complete model file",
         fix="copy or save it again; compare the size with the original's",
+    )
+
+
+def unreadable(path: Path, error: Exception, *, whole: bool = False) -> ModelError:
+    """The error for a file of a known format that its reader does not take: damaged only where the reader says so.
+
+    Args:
+        path: the file.
+        error: what its reader raised.
+        whole: whether it is known to be complete.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    if not whole and (isinstance(error, (EOFError, struct.error)) or any(word in lines[0] for word in _CUT)):
+        return truncated(path)
+    return ModelError(
+        f"{path.name} cannot be read by the installed versions: {type(error).__name__}: {lines[0][:200]}",
+        expected="a file written by a version near the installed one",
+        fix="save it again there where it was written, as weights: torch.save(model.state_dict(), ...), with --factory "
+        "package.module:function",
+    )
+
+
+def with_trust(path: Path, more: str = "") -> str:
+    """What to type where code is to be run."""
+    return (
+        f"circuitprobe audit {shlex.quote(str(path))} DATA --trust{more} (or inspect), if you know where it comes from"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
 from circuitprobe.adapters.models.pickles import foreign, scan_pickle
+from circuitprobe.adapters.models.zips import is_script
 from circuitprobe.errors import ModelError
 
 _MODELS = (".pt", ".pth", ".ckpt", ".safetensors", ".pt2", ".bin", ".pkl", ".pickle", ".jit", ".tar")
@@ -36,6 +37,8 @@ PYTHAE = Library("pythae", "pythae", ("model.pt",))
 SCVI = Library("scvi", "scvi-tools", ("model.pt",))
 DIFFUSERS = Library("diffusers", "diffusers", ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"))
 LIBRARIES = {library.name: library for library in (PYTHAE, SCVI, DIFFUSERS)}
+# read as pickles however they begin
+_WEIGHTS = frozenset({"model.pt", "diffusion_pytorch_model.bin"})
 
 
 def look_into_folder(path: Path) -> FileFacts:
@@ -109,9 +112,19 @@ def pickled_imports(path: Path) -> tuple[str, ...]:
             head = handle.read(4)
         if head.startswith(b"PK\x03\x04"):
             found.update(dict.fromkeys(_in_archive(entry)))
-        elif head[:1] == b"\x80" or entry.suffix in {".pkl", ".pickle"}:
+        elif head[:1] == b"\x80" or entry.suffix in {".pkl", ".pickle"} or entry.name in _WEIGHTS:
             found.update(dict.fromkeys(scan_pickle(entry.read_bytes())[0]))
     return foreign(tuple(found))
+
+
+def scripts_in(path: Path) -> tuple[Path, ...]:
+    """The TorchScript files of a folder."""
+    found = []
+    for entry in sorted(each for each in path.rglob("*") if each.is_file() and zipfile.is_zipfile(each)):
+        with zipfile.ZipFile(entry) as archive:
+            if is_script(archive.namelist()):
+                found.append(entry)
+    return tuple(found)
 
 
 def _in_archive(path: Path) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
-"""Loading model files. Pickled code runs only where the user said that the file is trusted."""
+"""Loading model files. Code that a file brings runs only where the user said that the file is trusted."""
 
 from __future__ import annotations
 
+import io
 import pickle
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,21 @@ import torch
 from torch import nn
 
 from circuitprobe.adapters.models.contents import LoadOptions, Rebuild, from_content
-from circuitprobe.adapters.models.files import FileFacts, FileKind, look, truncated
-from circuitprobe.adapters.models.folders import needs_library, pickled_imports
+from circuitprobe.adapters.models.files import FileFacts, FileKind, breaks_off, look, truncated, unreadable
+from circuitprobe.adapters.models.folders import needs_library, pickled_imports, scripts_in
+from circuitprobe.adapters.models.importable import ImportableFrom, OnlyInstalled
 from circuitprobe.adapters.models.inert_tensors import read_plain
+from circuitprobe.adapters.models.joblib_files import describe_joblib, load_joblib
 from circuitprobe.adapters.models.pickles import describe
 from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
 from circuitprobe.adapters.models.refusals import (
-    acts_outside,
     folder_needs_trust,
     needs_trust,
     not_importable,
-    of_other_libraries,
+    script_needs_trust,
+    unread_needs_trust,
 )
-from circuitprobe.adapters.models.user_code import ImportableFrom, ImportedClasses
+from circuitprobe.adapters.models.user_code import ImportedClasses
 from circuitprobe.adapters.models.weights import find_states
 from circuitprobe.adapters.models.wrap import wrap
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
@@ -39,8 +43,8 @@ def load_model(
     """Load a model file and name its halves.
 
     Args:
-        path: torch.save archive (our checkpoint, state_dict, Lightning checkpoint, pickled module), safetensors file,
-            TorchScript or torch.export archive, or the folder of a library.
+        path: torch.save archive (our checkpoint, state_dict, Lightning checkpoint, pickled module), another pickle, safetensors
+            file, TorchScript or torch.export archive, or the folder of a library.
         options: how to read it.
         formats: checkpoint formats by the value of their ``format`` entry, and what rebuilds them.
 
@@ -52,26 +56,33 @@ def load_model(
     if options.imports and not options.trust:
         raise UsageError(
             f"--import {options.imports[0]} without --trust",
-            expected="both: classes are needed only where the code in a pickled model is run",
+            expected="both: classes are needed only where the code that a model file brings is run",
             fix="add --trust if you know where the model file comes from",
         )
-    if path.is_dir():
-        return _ready(_from_folder(path, options), options)
+    with nullcontext() if options.trust else OnlyInstalled():
+        if path.is_dir():
+            return _ready(_from_folder(path, options), options)
+        return _ready(_from_file(path, options, formats), options)
+
+
+def _from_file(path: Path, options: LoadOptions, formats: Mapping[str, Rebuild]) -> ProbedVAE:
     facts = look(path)
     if facts.kind is FileKind.TORCH_SCRIPT:
-        if facts.acts and not options.trust:
-            raise acts_outside(path, facts)
-        vae = wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
-    elif facts.kind is FileKind.EXPORTED:
+        if not options.trust:
+            raise script_needs_trust(path)
+        return wrap(_load_script(path, options.device), spec=options.spec, source=path.name)
+    if facts.kind is FileKind.EXPORTED:
         from circuitprobe.adapters.models.exported import load_exported
 
         program = load_exported(path, trusted=options.trust, device=options.device)
-        vae = wrap(program, spec=options.spec, source=path.name)
-    else:
-        tensors_only = facts.kind is FileKind.SAFETENSORS
-        content = _load_safetensors(path, options.device) if tensors_only else _load_pickle(path, facts, options)
-        vae = from_content(path, content, options, formats)
-    return _ready(vae, options)
+        return wrap(program, spec=options.spec, source=path.name)
+    if facts.kind is FileKind.SAFETENSORS:
+        return from_content(path, _load_safetensors(path, options.device), options, formats)
+    if facts.kind is not FileKind.JOBLIB:
+        return from_content(path, _load_pickle(path, facts, options), options, formats)
+    if not options.trust:
+        raise needs_trust(path, facts, describe_joblib(path, facts.compressed))
+    return from_content(path, _load_trusted(path, facts, options), options, formats)
 
 
 def _ready(vae: ProbedVAE, options: LoadOptions) -> ProbedVAE:
@@ -89,6 +100,9 @@ def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE:
     """
     from circuitprobe.adapters.families import folder_adapter, load_from_folder
 
+    scripts = () if options.trust else scripts_in(path)
+    if scripts:
+        raise script_needs_trust(scripts[0], path)
     adapter = folder_adapter(path)
     if adapter is None:
         facts = look(path)
@@ -98,7 +112,7 @@ def _from_folder(path: Path, options: LoadOptions) -> ProbedVAE:
     imports = pickled_imports(path)
     if imports and not options.trust:
         raise folder_needs_trust(path, adapter.name, imports)
-    with ImportableFrom(Path.cwd()):
+    with ImportableFrom(names=_packages(imports)) if options.trust else nullcontext():
         loaded = load_from_folder(adapter, path, options)
     return wrap(loaded, spec=options.spec, source=path.resolve().name)
 
@@ -110,7 +124,7 @@ def _load_script(path: Path, device: str) -> nn.Module:
         try:
             module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
-            raise truncated(path) from error
+            raise unreadable(path, error) from error
     return module
 
 
@@ -121,7 +135,7 @@ def _load_safetensors(path: Path, device: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(path, device=device)
     except (SafetensorError, OSError) as error:
-        raise truncated(path) from error
+        raise unreadable(path, error) from error
 
 
 def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401 - whatever was saved
@@ -134,16 +148,21 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
             with path.open("rb") as handle:
                 return torch.load(handle, map_location=options.device, weights_only=True)
     except Exception as error:
-        refused = facts.whole and (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error))
+        # whose entries were compared with their checksums
         archive = facts.kind is FileKind.TORCH_ARCHIVE
-        # torch's older format begins with three pickles of its own
-        before = 3 if facts.torch_wrote else 0
-        plain = (read_plain(path) if archive else describe(path.read_bytes(), before)) if refused else None
-        # joblib writes arrays between the parts of its pickle, which therefore seems to break off
-        if facts.imports and not facts.whole and of_other_libraries(facts):
-            raise needs_trust(path, facts, None) from error
-        if not refused or (archive and plain is None and not facts.imports):
+        # torch's older format is five pickles and the tensors' bytes
+        if not archive and breaks_off(path.read_bytes(), 5 if facts.torch_wrote else 1):
             raise truncated(path) from error
+        if not facts.whole and not archive:
+            if not options.trust:
+                raise unread_needs_trust(path, facts) from error
+            return _load_trusted(path, facts, options)
+        if not facts.whole or not (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)):
+            raise unreadable(path, error, whole=archive) from error
+        before = 3 if facts.torch_wrote else 0
+        plain = read_plain(path) if archive else describe(path.read_bytes(), before)
+        if archive and plain is None and not facts.imports:
+            raise unreadable(path, error, whole=True) from error
         if find_states(plain) and (options.factory is not None or not options.trust):
             return plain
         if not options.trust:
@@ -152,12 +171,15 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
 
 
 def _load_trusted(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401
-    with ImportableFrom():
+    with ImportableFrom(names=_packages(facts.imports)):
         try:
-            reader = _reader(ImportedClasses(options.imports, facts.imports))
+            find = _finder(ImportedClasses(options.imports, facts.imports), options.device)
             with warnings.catch_warnings(), path.open("rb") as handle:
                 # torch warns of classes whose source has changed since
                 warnings.simplefilter("ignore")
+                if facts.kind is FileKind.JOBLIB:
+                    return load_joblib(path, find)
+                reader = _reader(find)
                 if facts.kind is FileKind.PICKLE and not facts.torch_wrote:
                     return reader.Unpickler(handle).load()
                 return torch.load(handle, map_location=options.device, weights_only=False, pickle_module=reader)
@@ -168,17 +190,32 @@ def _load_trusted(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  #
         except (Exception, SystemExit) as error:
             raise ModelError(
                 f"{path.name} cannot be unpickled: {type(error).__name__}: {error}",
-                expected="a pickled module that the installed versions can load",
+                expected="a pickle that the installed versions can load",
                 fix="save torch.save(model.state_dict(), ...) and use --factory package.module:function",
             ) from error
 
 
-def _reader(classes: ImportedClasses) -> Any:  # noqa: ANN401 - stands for the pickle module
+def _packages(imports: tuple[str, ...]) -> set[str]:
+    return {name.partition(".")[0] for name in imports}
+
+
+def _finder(classes: ImportedClasses, device: str) -> Callable[[str, str], Any]:
+    """Classes of the user's files by (module, name); tensors go to the device wherever they were saved."""
+
+    def find(module: str, name: str) -> Any:  # noqa: ANN401
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return lambda content: torch.load(io.BytesIO(content), map_location=device, weights_only=False)
+        return classes.find(module, name)
+
+    return find
+
+
+def _reader(find: Callable[[str, str], Any]) -> Any:  # noqa: ANN401 - stands for the pickle module
     """The pickle module with an unpickler that knows the classes of the user's files."""
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-            found = classes.find(module, name)
+            found = find(module, name)
             return super().find_class(module, name) if found is None else found
 
     reader = types.ModuleType("reader")

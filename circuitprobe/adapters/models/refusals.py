@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from circuitprobe.adapters.models.contents import holds
-from circuitprobe.adapters.models.files import FileFacts
+from circuitprobe.adapters.models.files import FileFacts, with_trust
+from circuitprobe.adapters.models.joblib_files import of_joblib
 from circuitprobe.adapters.models.pickles import Described, foreign
 from circuitprobe.errors import ModelError
 
@@ -20,6 +22,7 @@ _NO_MODELS = (
     "xgboost.",
     "lightgbm.",
     "pandas.",
+    "pyarrow.",
     "keras.",
     "tensorflow.",
     "torch.optim.",
@@ -28,13 +31,17 @@ _NO_MODELS = (
 )
 
 
-def acts_outside(path: Path, facts: FileFacts) -> ModelError:
-    """The error for TorchScript that reaches beyond the computation."""
+def script_needs_trust(file: Path, path: Path | None = None) -> ModelError:
+    """The error for TorchScript.
+
+    Args:
+        file: the archive.
+        path: what the user named, where that is a folder with the archive in it.
+    """
     return ModelError(
-        f"the TorchScript code in {path.name} calls {', '.join(facts.acts[:4])}: running it can read or write files; "
-        "nothing in it was run",
-        expected="code that only computes",
-        fix="add --trust if you know where the file comes from",
+        f"{file.name} is TorchScript: a program, which can read and write files and call other libraries; nothing in it was run",
+        expected="weights, or a program of torch.export (.pt2), which is checked",
+        fix=f"{with_trust(path or file)}; safer: {_FACTORY}, or torch.export.save(torch.export.export(model, (x,)), 'model.pt2')",
     )
 
 
@@ -47,31 +54,50 @@ def needs_trust(path: Path, facts: FileFacts, plain: Any) -> ModelError:  # noqa
         plain: its content as a description, None where that is not known.
     """
     names = foreign(facts.imports) or facts.imports
-    told = plain.path if isinstance(plain, Described) else ""
-    if told.startswith(_NO_MODELS) or of_other_libraries(facts):
-        return _stranger(path, told or foreign(facts.imports)[0])
-    if not foreign(facts.imports) and plain is not None:
+    made = plain.path if isinstance(plain, Described) else ""
+    if _of_other_libraries(facts):
+        others = [name for name in (made, *foreign(facts.imports)) if name.startswith(_NO_MODELS)]
+        return _stranger(path, others[0])
+    if plain is not None and all(of_joblib((name,)) for name in foreign(facts.imports)):
         return holds(path, plain)
+    imports = f" that would import {_listed(names)} when loaded" if names else ""
     return ModelError(
-        f"{path.name} is a pickle that would import {_listed(names)} when loaded: loading it runs code; nothing in it was run",
-        expected="weights only: our checkpoint, a state_dict with --factory, or TorchScript",
-        fix=f"{_with_trust(path, names)} if you know where the file comes from; safer: {_FACTORY}",
+        f"{path.name} is {_kind(facts)}{imports}: loading it runs code; nothing in it was run",
+        expected="weights only: our checkpoint, a state_dict with --factory, or a program of torch.export",
+        fix=f"{_how_to_trust(path, names)}; safer: {_FACTORY}",
     )
 
 
-def of_other_libraries(facts: FileFacts) -> bool:
-    """Whether all that a pickle would import belongs to libraries whose objects are no PyTorch models."""
+def unread_needs_trust(path: Path, facts: FileFacts) -> ModelError:
+    """The error for a pickle that is complete, and that only running it can read to its end."""
+    names = foreign(facts.imports) or facts.imports
+    imports = f"; it would import {_listed(names)}" if names else ""
+    return ModelError(
+        f"{path.name} is {_kind(facts)} that cannot be followed to its end without running it{imports}; nothing in it was run",
+        expected="weights only: our checkpoint, a state_dict with --factory, or a program of torch.export",
+        fix=f"{_how_to_trust(path, names)}; safer: {_FACTORY}",
+    )
+
+
+def _kind(facts: FileFacts) -> str:
+    joblibs = "joblib " if of_joblib(facts.imports) else ""
+    return f"a {joblibs}pickle" + (f", compressed by {facts.compressed} as joblib does," if facts.compressed else "")
+
+
+def _of_other_libraries(facts: FileFacts) -> bool:
+    """Whether all that a pickle would import belongs to libraries whose objects are no PyTorch models, or to Python."""
     names = foreign(facts.imports)
-    return bool(names) and all(name.startswith(_NO_MODELS) for name in names)
+    others = [name for name in names if name.startswith(_NO_MODELS) and not of_joblib((name,))]
+    rest = [name.partition(".")[0] for name in names if not name.startswith(_NO_MODELS)]
+    return bool(others) and all(name in sys.stdlib_module_names for name in rest)
 
 
-def _with_trust(path: Path, names: Sequence[str]) -> str:
+def _how_to_trust(path: Path, names: Sequence[str]) -> str:
     script = [name for name in names if name.startswith(_SCRIPT)]
     if not script:
-        return "add --trust"
-    return (
-        f"{script[0].removeprefix(_SCRIPT)} was defined in a script, so name that, too: circuitprobe inspect "
-        f"{shlex.quote(str(path))} --trust --import path/to/script.py (or --trust alone where it is not needed),"
+        return with_trust(path)
+    return f"{script[0].removeprefix(_SCRIPT)} was defined in a script, so name that, too: " + with_trust(
+        path, " --import path/to/script.py"
     )
 
 
@@ -91,7 +117,7 @@ def folder_needs_trust(path: Path, library: str, imports: Sequence[str]) -> Mode
         f"{path} is a model folder of {library} whose pickles would import {_listed(tuple(imports))} when loaded: "
         "loading them runs code; nothing in them was run",
         expected="weights and settings alone",
-        fix="add --trust if you know where the folder comes from",
+        fix=with_trust(path),
     )
 
 
@@ -106,13 +132,13 @@ def not_importable(path: Path, facts: FileFacts, error: Exception, files: Sequen
         cause = f"its class {script[0]} was defined in a script (__main__), which no other program can import"
     else:
         cause = str(error)
-    command = f"circuitprobe inspect {shlex.quote(str(path))} --trust --import path/to/file.py"
+    command = f"circuitprobe inspect {shlex.quote(str(path))} --trust --import path/to/file.py (once for each file)"
     return ModelError(
         f"{path.name} needs code that cannot be imported here: {cause}",
-        expected=f"modules that define {', '.join(foreign(facts.imports)[:4])}",
+        expected=f"modules that define {', '.join([name for name in foreign(facts.imports) if not name.startswith('torch.')][:4])}",
         fix=f"name the file that defines it: {command}; or in the program that has the model: "
         "torch.save(model.state_dict(), ...), then --factory package.module:function"
-        + ("" if script else "; or run from the folder that holds that code"),
+        + ("" if script else "; or run it in the folder that holds that code"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 from circuitprobe.errors import ModelError
@@ -26,6 +27,18 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"BZh", "compressed by bzip2", "bunzip2 it and name the model inside"),
     (b"\xfd7zXZ\x00", "compressed by xz", "unxz it and name the model inside"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstandard", "unzstd it and name the model inside"),
+    (b"\x5d\x00\x00", "compressed by lzma", "unlzma it and name the model inside"),
+    (
+        b"\x04\x22\x4d\x18",
+        "compressed by lz4, as joblib.dump(compress='lz4') does",
+        "pip install lz4 and the same command again, or unlz4 it and name the model inside",
+    ),
+    (
+        b"ZF0x",
+        "a pickle of joblib before 0.10, compressed by zlib; nothing in it was run",
+        "joblib.load it where it was written, then torch.save(model.state_dict(), 'weights.pt') and --factory "
+        "package.module:function",
+    ),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "7z x it and name the model inside"),
     (b"Rar!", "a RAR archive", "unpack it and name the model inside"),
     (b"PK\x05\x06", "an empty zip archive", "save or copy the model again"),
@@ -39,8 +52,21 @@ def no_model(path: Path, head: bytes) -> ModelError:
     for signature, what, fix in _SIGNATURES:
         if head.startswith(signature):
             return _error(path, what, fix)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            before = min((entry.header_offset for entry in archive.infolist()), default=0)
+        return _error(
+            path,
+            f"a zip archive behind {before:,} other bytes, such as the program that unpacks it",
+            f"the archive alone: tail -c +{before + 1} {path.name} > model.pt, or unpack it and name the model inside",
+        )
     if head[:1] == b"\x78" and head[1:2] in {b"\x01", b"\x5e", b"\x9c", b"\xda"}:
-        return _error(path, "compressed by zlib, as joblib.dump(compress=...) writes scikit-learn models", _FIX)
+        return _error(path, "compressed by zlib, with no pickle inside as joblib.dump(compress=...) writes it", _FIX)
+    if head[4:8] in {b"PTMF", b"ET12"}:
+        what = "TorchScript for mobile devices" if head[4:8] == b"PTMF" else "an ExecuTorch program"
+        return _error(
+            path, f"{what}, a program without the layers it was made of", f"the model it was made from: {_FIX}"
+        )
     if head[4:8] == b"TFL3":
         return _error(path, "a TensorFlow Lite model", f"rebuild it in PyTorch: {_FIX}")
     if _is_text(head):

@@ -6,25 +6,12 @@ import ast
 import sys
 import types
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from circuitprobe.adapters.models.importable import ImportableFrom
 from circuitprobe.errors import UsageError
-
-
-class ImportableFrom:
-    """A folder is importable inside the block, as it is for a script that lies there."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = str(folder or Path.cwd())
-
-    def __enter__(self) -> None:
-        sys.path.insert(0, self._folder)
-
-    def __exit__(self, *_: object) -> None:
-        # the user's code may have changed the path itself
-        if self._folder in sys.path:
-            sys.path.remove(self._folder)
 
 
 def names_from_file(path: Path, names: Sequence[str], option: str) -> types.ModuleType:
@@ -33,7 +20,8 @@ def names_from_file(path: Path, names: Sequence[str], option: str) -> types.Modu
     A training script often trains as soon as it is imported. So of its top level only those statements are run that bind one of
     the names, or a name that these use in turn: imports, classes, functions, constants, and calls on such a name
     (``parser.add_argument``). Loops, ``with`` blocks and what ``__name__ == "__main__"`` guards are never run. Meanwhile the
-    file's folder is importable and the command line is empty; ``sys.modules`` and ``sys.path`` are put back afterwards.
+    file's folder is importable, behind all that is installed, and the command line is empty; ``sys.modules`` and ``sys.path`` are
+    put back afterwards.
 
     Args:
         path: the file.
@@ -48,8 +36,8 @@ def names_from_file(path: Path, names: Sequence[str], option: str) -> types.Modu
     """
     tree = _parsed(path, option)
     tree.body = _needed(tree.body, names)
-    # a script may be called like a library that is loaded already
-    known_as = f"user_{path.stem}" if path.stem in sys.modules else path.stem
+    # a script may be called like a library, which others must go on finding
+    known_as = f"user_{path.stem}" if _is_taken(path) else path.stem
     module = types.ModuleType(known_as)
     module.__file__ = str(path.resolve())
     before, arguments = dict(sys.modules), sys.argv
@@ -69,6 +57,14 @@ def names_from_file(path: Path, names: Sequence[str], option: str) -> types.Modu
         sys.argv = arguments
         _restore(before, path)
     return module
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether a module of the file's name is loaded, or would be found elsewhere; that it is no name at all is no matter."""
+    if path.stem in sys.modules or not path.stem.isidentifier():
+        return True
+    found = find_spec(path.stem)
+    return found is not None and found.origin != str(path.resolve())
 
 
 def _parsed(path: Path, option: str) -> ast.Module:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import lzma
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
@@ -30,7 +31,14 @@ def look_into_zip(path: Path) -> FileFacts:
                 raise zipfile.BadZipFile
             _refuse_doubles(path, names)
             facts = _facts(path, archive, names)
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except RuntimeError as error:
+        # a password, or a compression that Python does not know
+        raise ModelError(
+            f"{path.name} is a zip archive that cannot be read here: {error}",
+            expected="a model file, whose entries torch stores as they are",
+            fix=_FIX,
+        ) from error
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise truncated(path) from error
     if facts is None:
         raise _of_others(path, names)
@@ -49,11 +57,16 @@ def _facts(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts 
             expected="a file that is read without running code",
             fix="where it came from: torch.save(model.state_dict(), 'weights.pt'), then --factory package.module:function",
         )
-    if any(name.endswith("constants.pkl") for name in names):
-        code = [archive.read(name).decode("utf-8", "replace") for name in names if name.endswith(".py")]
-        return FileFacts(FileKind.TORCH_SCRIPT, acts=_acts("\n".join(code)))
+    if is_script(names):
+        return FileFacts(FileKind.TORCH_SCRIPT)
     inner = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     return FileFacts(FileKind.TORCH_ARCHIVE, *scan_pickle(archive.read(inner[0]))) if inner else None
+
+
+def is_script(names: Iterable[str]) -> bool:
+    """Whether an archive of such entries may be TorchScript: torch finds entries whatever the case of their letters."""
+    parts = [name.lower().replace("\\", "/").split("/") for name in names]
+    return any(each[-1] == "constants.pkl" or "code" in each[:-1][:2] for each in parts)
 
 
 def _exported(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts:
@@ -122,6 +135,12 @@ def _of_others(path: Path, names: list[str]) -> ModelError:
             expected="a model file",
             fix="arrays are the second argument: circuitprobe audit MODEL DATA; weights: torch.save of a state_dict",
         )
+    if "schema.json" in names:
+        return ModelError(
+            f"{path.name} is a skops file, as scikit-learn models are saved",
+            expected="a PyTorch model",
+            fix="load it with skops, then torch.save the network that it holds; " + _FIX,
+        )
     models = [name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".safetensors", ".pt2", ".bin"))]
     if models:
         return packed(path, "a zip archive", models)
@@ -130,11 +149,3 @@ def _of_others(path: Path, names: list[str]) -> ModelError:
         expected="a model file",
         fix=_FIX,
     )
-
-
-def _acts(code: str) -> tuple[str, ...]:
-    """Calls in TorchScript code that reach beyond the computation: files, and operators of other libraries."""
-    found = re.findall(
-        r"\b(torch\.(?:save|load|from_file|_save\w*)|(?:torch\.)?ops\.(?!prim\b|aten\b|quantized\b)\w+[.\w]*)", code
-    )
-    return tuple(dict.fromkeys(found))

@@ -75,6 +75,43 @@ def parquet(path: Path) -> None:
     pd.DataFrame({"a": [1.0]}).to_parquet(path)
 
 
+def skops(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", "{}")
+        archive.writestr("1.npy", npy())
+
+
+def weights() -> bytes:
+    out = io.BytesIO()
+    torch.save(styles.TupleStyle().state_dict(), out)
+    return out.getvalue()
+
+
+def behind_a_stub(path: Path) -> None:
+    path.write_bytes(b"#!/bin/sh\nexec $0\n" + weights())
+
+
+def flagged(path: Path, local: int, central: int, value: int) -> None:
+    """A whole archive whose entries are marked as encrypted, or as compressed by another method."""
+    content = bytearray(weights())
+    for mark, place in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + place] = value
+            at = content.find(mark, at + 4)
+    path.write_bytes(content)
+
+
+def by_lzma(path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(weights())) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as out:
+        for name in source.namelist():
+            out.writestr(name, source.read(name))
+
+
+def out_of_band() -> bytes:
+    return pickle.dumps(pickle.PickleBuffer(b"abc"), protocol=5, buffer_callback=[].append)
+
+
 FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "git-lfs": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git-lfs", "git lfs pull"),
     "HTML": (lambda p: p.write_text("\n <!doctype html><html>\n"), "HTML", "download the file itself"),
@@ -96,6 +133,18 @@ FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "text": (lambda p: p.write_text("some words\nand more of them\n"), "a text file", "torch.save"),
     "gzip": (lambda p: p.write_bytes(gzip.compress(b"abc")), "gzip", "gunzip"),
     "zlib": (lambda p: p.write_bytes(zlib.compress(b"abc" * 100)), "joblib", "torch.save"),
+    "lz4": (lambda p: p.write_bytes(b"\x04\x22\x4d\x18" + bytes(50)), "lz4", "lz4"),
+    "old joblib": (lambda p: p.write_bytes(b"ZF0x10" + bytes(50)), "joblib before 0.10", "joblib.load"),
+    "mobile": (lambda p: p.write_bytes(b"\x20\x00\x00\x00PTMF" + bytes(range(200))), "TorchScript for mobile", "torch.save"),
+    "skops": (skops, "a skops file", "skops"),
+    "with a stub": (behind_a_stub, "a zip archive behind 18 other bytes", "tail -c +19"),
+    "encrypted": (lambda p: flagged(p, 6, 8, 1), "is encrypted", "torch.save"),
+    "zipped by zstd": (lambda p: flagged(p, 8, 10, 93), "compression method is not supported", "torch.save"),
+    "zipped by lzma": (by_lzma, "cannot be read by the installed versions", "torch.save"),
+    "extension": (lambda p: p.write_bytes(b"\x80\x02\x82\x01."), "cannot be followed to its end", "--trust"),
+    "out of band": (lambda p: p.write_bytes(out_of_band()), "cannot be followed to its end", "--trust"),
+    "persistent id": (lambda p: p.write_bytes(b"\x80\x02X\x01\x00\x00\x00aQ."), "lies outside the file", "model"),
+    "pandas by gzip": (lambda p: pd.DataFrame({"a": [1]}).to_pickle(p, compression="gzip"), "made by pandas", "model"),
     "7z": (lambda p: p.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50)), "7-Zip", "inside"),
     "tar": (tarred, "a tar archive of files: models/inside.pt", "unpack"),
     "zip": (zipped, "a zip archive of files: models/inside.pt", "unpack"),
