@@ -46,7 +46,7 @@ class Of(nn.Module):
 
 @pytest.mark.parametrize("size", [1.0, 1e4])
 def test_terms_that_cancel_round_as_the_terms_do(size: float) -> None:
-    """size * x - size * x = 0: what is left is rounding of numbers of that size."""
+    """What is left of a x - a x is the rounding of numbers of the size of a."""
     net = nn.Linear(2, 1)
     nn.init.zeros_(net.bias)
     net.weight.data = torch.tensor([[size, -size]])
@@ -60,7 +60,8 @@ def test_limit_follows_the_dtype(dtype: torch.dtype, eps: float) -> None:
     net = nn.Linear(30, 3).to(dtype)
     x = torch.randn(16, 30, dtype=dtype, generator=torch.Generator().manual_seed(0))
     ratio = limit_of(net, x) / largest(net, x)
-    assert bool((ratio > 4 * eps).all()) and bool((ratio < 400 * eps).all())
+    assert bool((ratio > 4 * eps).all())
+    assert bool((ratio < 400 * eps).all())
 
 
 def test_limit_grows_with_the_fan_in() -> None:
