@@ -1,7 +1,7 @@
 """Make the example: the five reference architectures trained on Adult, their audits, and a sample of the table as a plain CSV.
 
 Run as ``python examples/make_example.py`` from the repository; it takes some minutes and gives the same bytes each
-time on one machine. Add a folder to write somewhere else: ``python examples/make_example.py /tmp/example``.
+time on one kind of processor. Add a folder to write somewhere else: ``python examples/make_example.py /tmp/example``.
 """
 
 from __future__ import annotations
