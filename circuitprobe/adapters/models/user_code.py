@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from circuitprobe.adapters.user_files import MOST_TEXT, read_file
 from circuitprobe.errors import UsageError
 
 
@@ -73,7 +74,7 @@ def names_from_file(path: Path, names: Sequence[str], option: str) -> types.Modu
 
 def _parsed(path: Path, option: str) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return ast.parse(read_file(path, MOST_TEXT), filename=str(path))
     except OSError as error:
         raise UsageError(
             f"{option} {path}: {error.strerror}", expected="a Python file", fix="check the path"
