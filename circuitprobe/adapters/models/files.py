@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from circuitprobe.adapters.models.pickles import scan_pickle
+from circuitprobe.adapters.archives import Bounds
+from circuitprobe.adapters.models.pickles import Contents, Scan, scan
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import ModelError
 
 
@@ -43,6 +45,12 @@ class FileFacts:
     library: str = ""
 
 
+FIX = "a file written by torch.save, torch.jit.save, torch.export.save or circuitprobe train"
+MODEL_FILE = Bounds(
+    "a model file, whose entries torch stores uncompressed", ModelError, FIX, per_byte=2, entries=50_000
+)
+"""What may come out of a model file."""
+
 # the number that torch's older format begins with, as a pickled integer
 _TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 # what the format itself allows
@@ -65,7 +73,7 @@ def look(path: Path) -> FileFacts:
     if _is_folder(path):
         return look_into_folder(path)
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             head = handle.read(_HEAD)
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -79,8 +87,33 @@ def look(path: Path) -> FileFacts:
     if is_tar(head):
         return look_into_tar(path)
     if _is_pickle(head) or _is_pickle_of_text(path):
-        return FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
+        return pickle_facts(path, FileKind.PICKLE, _scanned(path), torch_wrote=_TORCH_MAGIC in head[:32])
     raise no_model(path, head)
+
+
+def pickle_facts(path: Path, kind: FileKind, found: Scan, *, torch_wrote: bool = True) -> FileFacts:
+    """What a look at a pickle showed.
+
+    Raises:
+        ModelError: it is beyond what any model's is.
+    """
+    refuse_beyond(path, found)
+    return FileFacts(kind, found.imports, found.whole, torch_wrote)
+
+
+def refuse_beyond(path: Path, found: Scan) -> None:
+    """Refuse a pickle that would take for ever, or all memory.
+
+    Raises:
+        ModelError: with what is in it.
+    """
+    if found.beyond:
+        raise MODEL_FILE.refused(f"{path.name} holds a pickle with {found.beyond}; nothing in it was loaded")
+
+
+def _scanned(path: Path) -> Scan:
+    with open_file(path) as handle:
+        return scan(Contents(handle))
 
 
 def _is_folder(path: Path) -> bool:
@@ -154,8 +187,11 @@ def _is_pickle_of_text(path: Path) -> bool:
     size = path.stat().st_size
     if not _SHORTEST < size < _LONGEST_OLD:
         return False
-    content = path.read_bytes()
-    return content.endswith(b".") and scan_pickle(content)[1]
+    with open_file(path) as handle:
+        handle.seek(size - 1)
+        if handle.read() != b".":
+            return False
+    return _scanned(path).whole
 
 
 def truncated(path: Path) -> ModelError:

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from circuitprobe.adapters.models.contents import LoadOptions, Rebuild, from_content
-from circuitprobe.adapters.models.files import FileFacts, FileKind, look, truncated
+from circuitprobe.adapters.models.files import MODEL_FILE, FileFacts, FileKind, look, truncated
 from circuitprobe.adapters.models.folders import needs_library, pickled_imports
 from circuitprobe.adapters.models.inert_tensors import read_plain
-from circuitprobe.adapters.models.pickles import describe
+from circuitprobe.adapters.models.pickles import BeyondBoundsError, Contents, described
 from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
 from circuitprobe.adapters.models.refusals import (
     acts_outside,
@@ -25,9 +25,11 @@ from circuitprobe.adapters.models.refusals import (
     not_importable,
     of_other_libraries,
 )
+from circuitprobe.adapters.models.tensor_pickles import NotTensorsError, load_tensors
 from circuitprobe.adapters.models.user_code import ImportableFrom, ImportedClasses
 from circuitprobe.adapters.models.weights import find_states
 from circuitprobe.adapters.models.wrap import wrap
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
 
 
@@ -126,19 +128,17 @@ def _load_safetensors(path: Path, device: str) -> dict[str, torch.Tensor]:
 
 def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401 - whatever was saved
     """Tensors alone if that is all there is; weights without the classes beside them; else, with trust, everything."""
+    archive = facts.kind is FileKind.TORCH_ARCHIVE
     try:
-        with warnings.catch_warnings():
-            # torch's advice on pickle protocols is for the writer of the file
-            warnings.simplefilter("ignore", UserWarning)
-            # opened here: given a path, torch goes by the suffix
-            with path.open("rb") as handle:
-                return torch.load(handle, map_location=options.device, weights_only=True)
+        return load_tensors(path, archive=archive, bounds=MODEL_FILE, device=options.device)
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(f"{path.name} describes {error}; nothing in it was loaded") from error
     except Exception as error:
-        refused = facts.whole and (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error))
-        archive = facts.kind is FileKind.TORCH_ARCHIVE
+        not_tensors = isinstance(error, (NotTensorsError, pickle.UnpicklingError)) or "weights_only" in str(error)
+        refused = facts.whole and not_tensors
         # torch's older format begins with three pickles of its own
         before = 3 if facts.torch_wrote else 0
-        plain = (read_plain(path) if archive else describe(path.read_bytes(), before)) if refused else None
+        plain = (read_plain(path) if archive else _described(path, before)) if refused else None
         # joblib writes arrays between the parts of its pickle, which therefore seems to break off
         if facts.imports and not facts.whole and of_other_libraries(facts):
             raise needs_trust(path, facts, None) from error
@@ -149,6 +149,12 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
         if not options.trust:
             raise needs_trust(path, facts, plain) from error
     return _load_trusted(path, facts, options)
+
+
+def _described(path: Path, before: int) -> Any:  # noqa: ANN401
+    """A file's pickle as a description, the one after some others; None where there is none."""
+    with open_file(path) as handle:
+        return described(Contents(handle), before)
 
 
 def _load_trusted(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401

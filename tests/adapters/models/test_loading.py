@@ -18,7 +18,7 @@ from torch import Tensor
 
 import circuitprobe as cp
 from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model
-from circuitprobe.adapters.models.files import scan_pickle
+from circuitprobe.adapters.models.pickles import scan_pickle
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
 
 ROWS = torch.tensor([[0.5, -1.0, 3.0], [2.0, 0.0, 1.0]])
