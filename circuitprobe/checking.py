@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import CircuitProbeError, DataError, UsageError
 from circuitprobe.gate.baseline_file import read_snapshot, write_baseline
 from circuitprobe.gate.check import check
@@ -190,11 +191,10 @@ def _no_text(path: Path) -> bool:
     """Whether this is a model rather than the JSON of an audit: a folder, or a file that does not begin as an object does."""
     if path.is_dir():
         return True
-    # a pipe can be read only once
     if not path.is_file() or path.suffix.lower() == ".json":
         return False
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             return not handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
     except OSError:
         # said by the reading of the audit

@@ -12,18 +12,20 @@ import hashlib
 import json
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from circuitprobe.adapters.archives import DAMAGED, Bounds, gunzip
+from circuitprobe.adapters.user_files import MOST_JSON, parse_json, read_file, read_json
 from circuitprobe.errors import UsageError
 from circuitprobe.gate.snapshot import BASELINE_VERSION, Snapshot, snapshot_of
 from circuitprobe.gate.whole import lacking
 from circuitprobe.report import AuditReport
 from circuitprobe.report.files import check_writable, write_atomically
+from circuitprobe.report.sampled import validated
 from circuitprobe.types import Estimate
 
 DIGITS = 2
@@ -31,6 +33,14 @@ DIGITS = 2
 PLAIN_DIGITS = 4
 """Significant digits of a figure without an interval."""
 DIGEST = "details_sha256"
+DETAILS = Bounds(
+    "the details that circuitprobe baseline writes, which shrink by ten",
+    UsageError,
+    "circuitprobe baseline audit.json --out baseline.json",
+    per_byte=50,
+    free=2**20,
+)
+"""What may come out of a baseline's details."""
 
 
 def read_snapshot(path: str | Path) -> Snapshot:
@@ -40,10 +50,10 @@ def read_snapshot(path: str | Path) -> Snapshot:
         UsageError: no such file, or it is neither.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise _unreadable(path, f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _unreadable(path, f"{Path(path).name} is no JSON: {str(error)[:120]}") from error
     if not isinstance(content, dict) or "baseline_version" not in content:
         return snapshot_of(AuditReport.from_json(path))
@@ -53,7 +63,7 @@ def read_snapshot(path: str | Path) -> Snapshot:
             path, f"{Path(path).name} is a baseline of version {version}, this one reads {BASELINE_VERSION}"
         )
     try:
-        snapshot = Snapshot.model_validate_json(json.dumps(_with_details(content, Path(path))))
+        snapshot = validated(Snapshot, json.dumps(_with_details(content, Path(path))))
     except ValidationError as error:
         raise _unreadable(path, f"{Path(path).name} is no baseline: {' '.join(str(error).splitlines()[:3])}") from error
     for what in lacking(snapshot):
@@ -80,11 +90,11 @@ def _with_details(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """
     digest, beside = content.get(DIGEST), details_path(path)
     try:
-        text = gzip.decompress(beside.read_bytes())
-        details = json.loads(text)
+        text = gunzip(read_file(beside, MOST_JSON), DETAILS, beside.name)
+        details = parse_json(text)
     except FileNotFoundError as error:
         raise _unreadable(path, f"{beside.name} is not beside {path.name}: a baseline is both files") from error
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+    except (*DAMAGED, OSError, ValueError) as error:
         raise _unreadable(
             path, f"{beside.name}, which belongs to {path.name}, cannot be read: {str(error)[:120]}"
         ) from error
@@ -105,7 +115,7 @@ def write_baseline(snapshot: Snapshot, path: str | Path) -> None:
     if beside == Path(path):
         raise UsageError(f"a baseline called {beside.name}", expected="another name", fix=f"{Path(path).stem}.json")
     check_writable(path)
-    before = beside.read_bytes() if beside.is_file() else None
+    before = read_file(beside, MOST_JSON) if beside.is_file() else None
     write_atomically(beside, lambda handle: handle.write(details))
     try:
         write_atomically(path, lambda handle: handle.write(text.encode("utf-8")))

@@ -21,7 +21,7 @@ import torch
 from circuitprobe.adapters.data import encoding_from_dict, encoding_to_dict
 from circuitprobe.errors import DataError, ModelError
 from circuitprobe.reference_models.architectures import build
-from circuitprobe.reference_models.config import TableConfig, blocks_of, config_from_dict
+from circuitprobe.reference_models.config import Config, TableConfig, blocks_of, config_from_dict, shown
 from circuitprobe.report.files import write_atomically
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def rebuild(payload: Mapping[str, Any]) -> tuple[nn.Module, TableEncoding | None
     training = _entry(payload, "training", dict)
     state = _entry(payload, "state_dict", dict)
     origin = _origin(data)
+    _check_size(config, state)
     encoding = _encoding(data, config) if isinstance(config, TableConfig) else None
     model = build(config)
     _load_weights(model, state)
@@ -114,15 +115,30 @@ def _encoding(data: Mapping[str, Any], config: TableConfig) -> TableEncoding:
     return encoding
 
 
+def _check_size(config: Config, state: Mapping[str, Tensor]) -> None:
+    """Make sure that an architecture is no larger than its weights, before it is built."""
+    # a network's numbers have four bytes each, its weights may be of any type
+    there = (
+        sum(value.numel() * value.element_size() for value in state.values() if isinstance(value, torch.Tensor)) // 4
+    )
+    layers = len(config.hidden) if isinstance(config, TableConfig) else 0
+    if config.numbers > there or layers > len(state):
+        raise _damaged(
+            f"the checkpoint's architecture entry describes a network of {shown(config.numbers)} numbers"
+            f"{f' in {layers:,} layers' if layers else ''}, its state_dict has {there:,}",
+            "weights for every layer of the architecture",
+        )
+
+
 def _check_version(payload: Mapping[str, Any]) -> None:
     if payload.get("format") != FORMAT:
-        raise _damaged(f"the file's format entry is {payload.get('format')!r}", repr(FORMAT))
+        raise _damaged(f"the file's format entry is {shown(payload.get('format'))}", repr(FORMAT))
     version = payload.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _damaged(f"the checkpoint's version is {version!r}", f"a whole number from 1 to {VERSION}")
+        raise _damaged(f"the checkpoint's version is {shown(version)}", f"a whole number from 1 to {VERSION}")
     if version > VERSION:
         raise ModelError(
-            f"the checkpoint has version {version}; this circuitprobe reads up to version {VERSION}",
+            f"the checkpoint has version {shown(version)}; this circuitprobe reads up to version {VERSION}",
             expected=f"version {VERSION} or older",
             fix="`pip install --upgrade circuitprobe`, or train the model again with this one",
         )

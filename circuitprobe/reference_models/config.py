@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeGuard
 
 from circuitprobe.errors import ModelError
 from circuitprobe.types import FeatureKind, TableEncoding
 
 KINDS = (FeatureKind.NUMERIC.value, FeatureKind.BINARY.value, FeatureKind.CATEGORICAL.value)
+
+_LONGEST_INT = 256
 
 SIDE_STEP = 16
 """Sides of images are multiples of this: four convolutions of stride 2."""
@@ -34,6 +38,12 @@ class TableConfig:
     def width(self) -> int:
         """Number of model dimensions."""
         return sum(width for _, width in self.blocks)
+
+    @property
+    def numbers(self) -> int:
+        """Weights of its linear layers, the least that a state_dict of it has."""
+        widths = (self.width, *self.hidden, 2 * self.latents)
+        return sum(one * other for one, other in pairwise(widths))
 
     def to_dict(self) -> dict[str, object]:
         """The configuration as str, int and list only, for a checkpoint."""
@@ -64,6 +74,12 @@ class ImageConfig:
         """Number of model dimensions."""
         channels, height, width = self.shape
         return channels * height * width
+
+    @property
+    def numbers(self) -> int:
+        """Weights of its largest layers, the least that a state_dict of it has."""
+        channels, height, width = self.shape
+        return 64 * height * width + 512 * channels + 256 * self.latents
 
     def to_dict(self) -> dict[str, object]:
         """The configuration as str, int and list only, for a checkpoint."""
@@ -119,10 +135,18 @@ def _block(value: object) -> bool:
     return value[0] == FeatureKind.CATEGORICAL.value or bool(value[1] == 1)
 
 
+def shown(value: object) -> str:
+    """A value out of a file for a message: short, however large or deep it is."""
+    # Python prints no longer ones
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return f"a number of {value.bit_length():,} bits"
+    return reprlib.repr(value)[:80]
+
+
 def _bad_entry(name: str, seen: object, expected: str) -> ModelError:
-    shown = "nothing" if seen is None else f"{type(seen).__name__} {str(seen)[:80]!r}"
+    what = "nothing" if seen is None else f"{type(seen).__name__} {shown(seen)}"
     return ModelError(
-        f"the checkpoint's entry {name} is {shown}",
+        f"the checkpoint's entry {name} is {what}",
         expected=expected,
         fix="train the model again with `circuitprobe train`, or use an undamaged copy of the file",
     )

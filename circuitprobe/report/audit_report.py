@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from circuitprobe.adapters.user_files import MOST_JSON, read_file
 from circuitprobe.errors import UsageError
 from circuitprobe.report.frames import Frame, report_frame
 from circuitprobe.report.ground_truth import GroundTruth
@@ -29,6 +30,7 @@ from circuitprobe.report.model import (
     _Model,
 )
 from circuitprobe.report.resamples import Resamples
+from circuitprobe.report.sampled import validated
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class AuditReport(_Model):
             UsageError: the file is not there or not a report of this schema's major version.
         """
         try:
-            text = Path(path).read_bytes()
+            text = read_file(path, MOST_JSON)
         except OSError as error:
             raise UsageError(
                 f"cannot read {path}: {error.strerror}", expected="the JSON of an audit", fix="audit with --json"
@@ -147,11 +149,9 @@ class AuditReport(_Model):
         Raises:
             UsageError: it is not a report of this schema's major version.
         """
-        from pydantic import ValidationError
-
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
+            return validated(cls, text)
+        except ValueError as error:
             first = str(error).splitlines()[:3]
             raise UsageError(
                 f"{name} is not a report of schema {SCHEMA_VERSION}: {' '.join(first)}",

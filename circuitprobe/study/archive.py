@@ -13,14 +13,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from circuitprobe.adapters.archives import DAMAGED, Bounds, TarReader, read_tar
+from circuitprobe.adapters.user_files import read_file
 from circuitprobe.errors import UsageError
 from circuitprobe.report.files import write_atomically
 from circuitprobe.study.perform import AUDIT, RECORD
 from circuitprobe.study.plan import FILE
 from circuitprobe.study.store import FAILED, FINISHED
 
-LARGEST = 256 * 2**20
-"""Bytes of one file in an archive: more is no audit."""
+LARGEST = 16 * 2**20
+"""Bytes of one file of a study: more is no audit."""
+STUDY_ARCHIVE = Bounds(
+    "what study report --archive writes, which shrinks by ten",
+    UsageError,
+    "study report --archive again, or name the study's folder",
+    per_byte=60,
+    entries=50_000,
+    entry=LARGEST,
+)
+"""What may come out of a study's archive."""
 
 
 class Files(Protocol):
@@ -39,7 +50,7 @@ class Folder:
     def read(self, name: str) -> bytes | None:
         """See ``Files``."""
         try:
-            return (self.path / name).read_bytes()
+            return read_file(self.path / name, LARGEST)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -51,21 +62,12 @@ class Folder:
 class Archive:
     """A study's archive; nothing is unpacked on disk."""
 
-    def __init__(self, opened: tarfile.TarFile) -> None:
+    def __init__(self, opened: TarReader) -> None:
         self._opened = opened
-        self._members = {member.name: member for member in opened if member.isfile()}
 
     def read(self, name: str) -> bytes | None:
         """See ``Files``."""
-        member = self._members.get(name)
-        if member is None:
-            return None
-        if member.size > LARGEST:
-            raise UsageError(
-                f"{name} in the archive is too large", expected="an audit", fix="study report --archive again"
-            )
-        handle = self._opened.extractfile(member)
-        return None if handle is None else handle.read()
+        return self._opened.read(name)
 
 
 @contextmanager
@@ -78,12 +80,12 @@ def files_of(path: Path) -> Iterator[Files]:
     if path.is_dir():
         yield Folder(path)
         return
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"there is no study {path}", expected="a study's folder or archive", fix="check the path")
     try:
-        with tarfile.open(path) as opened:
+        with read_tar(path, STUDY_ARCHIVE) as opened:
             yield Archive(opened)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (*DAMAGED, OSError) as error:
         raise UsageError(
             f"{path.name} is no archive of a study: {error}",
             expected="what study report --archive writes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import UsageError
 from circuitprobe.study.jobs import AuditJob, AuditOptions, ModelOptions
 from circuitprobe.study.running import Outcome, Silent, run_jobs
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from circuitprobe.study.running import Watcher
 
 _BLOCK = 2**20
+_LARGEST_READ = 8 * 2**30
 LONGEST = 200
 """Bytes of a label: a folder's name may have 255."""
 
@@ -126,7 +129,7 @@ def labels(models: Sequence[str]) -> tuple[str, ...]:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash over a file; over names, sizes and times of a folder's files.
+    """A hash over a file; over names, sizes and times of a folder's files, and of a very large file.
 
     Raises:
         UsageError: it cannot be read.
@@ -154,7 +157,11 @@ def _of_folder(path: Path) -> hashlib._Hash:
 
 def _of_file(path: Path) -> hashlib._Hash:
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
+        told = os.fstat(handle.fileno())
+        if told.st_size > _LARGEST_READ:
+            digest.update(f"{path.name} {told.st_size} {told.st_mtime_ns}".encode(errors="surrogateescape"))
+            return digest
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from circuitprobe.errors import UsageError
 from circuitprobe.report import AuditReport
+from circuitprobe.report.sampled import validated
 from circuitprobe.study.archive import Files, files_of
 from circuitprobe.study.jobs import StudyJob
 from circuitprobe.study.perform import AUDIT, RECORD, Failure, Record
@@ -78,8 +77,8 @@ def _record(files: Files, place: str) -> Record | None:
     if text is None:
         return None
     try:
-        return Record.model_validate_json(text)
-    except ValidationError as error:
+        return validated(Record, text)
+    except ValueError as error:
         raise UsageError(
             f"{place}/{RECORD} is damaged", expected="what a run wrote", fix="remove its folder, and study run again"
         ) from error

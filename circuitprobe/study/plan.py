@@ -24,6 +24,8 @@ SEEDS = (0, 1, 2)
 STRENGTHS = tuple(arch for arch in ARCHITECTURES if arch != "vae")
 """Architectures with a hyperparameter of their own."""
 
+MOST_RUNS = 50_000
+MOST_BYTES = 2**20
 HEADING = """\
 # A study of circuitprobe: everything that decides its figures.
 # `circuitprobe study run --out FOLDER` goes on with the study of a folder; `--study FILE` makes the same study elsewhere.
@@ -180,6 +182,12 @@ def plan_of(text: bytes, name: str) -> Plan:
         text: of the file.
         name: for messages.
     """
+    if len(text) > MOST_BYTES:
+        raise UsageError(
+            f"{name} has {len(text):,} bytes",
+            expected="a file as `circuitprobe study run` writes it",
+            fix="name the folder of a study, or its archive",
+        )
     return _plan(parse_toml(text, f"study file {name!r}"), name)
 
 
@@ -195,6 +203,14 @@ def _plan(content: dict[str, Any], name: str) -> Plan:
             expected="a file as `circuitprobe study run` writes it",
             fix=f"correct it in {name}",
         ) from error
+    grid = plan.grid
+    runs = len(grid.seeds) * len(grid.benchmarks) * len(grid.architectures)
+    if runs > MOST_RUNS:
+        raise UsageError(
+            f"{name} describes {runs:,} runs",
+            expected=f"at most {MOST_RUNS:,}",
+            fix="several studies, of some seeds each",
+        )
     plan.jobs()
     return plan
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from circuitprobe.adapters.user_files import MOST_JSON, read_file
 from circuitprobe.errors import UsageError
 from circuitprobe.study.jobs import AuditJob, StudyJob
 from circuitprobe.study.perform import RECORD, Failure, Record, write_record
@@ -232,7 +233,7 @@ def _lost(record: Record) -> bool:
 
 def _read(folder: Path) -> Record | None:
     try:
-        return Record.model_validate_json((folder / RECORD).read_bytes())
+        return Record.model_validate_json(read_file(folder / RECORD, MOST_JSON))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:

@@ -17,6 +17,7 @@ PROGRAM = """
 import json, os, resource, signal, sys
 import circuitprobe.checking, circuitprobe.shell
 from circuitprobe.cli import app
+exec(sys.argv[2])
 # what a check imports on its way is imported by a check
 sys.argv = ["circuitprobe", "check", sys.argv[1], "--baseline", sys.argv[1], "--quiet"]
 assert circuitprobe.shell.guarded(app) == 0
@@ -43,7 +44,8 @@ for line in sys.stdin:
                 os._exit(120)
             os._exit(ended.code)
     print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    _, status, used = os.wait4(child, 0)
+    print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss, flush=True)
 """
 
 
@@ -54,10 +56,14 @@ class Forks:
     Attributes:
         process: that has imported everything.
         folder: for what the commands print.
+        seconds: of processor time that the last command took.
+        peak: kilobytes of memory that it had at most.
     """
 
     process: subprocess.Popen[str]
     folder: Path
+    seconds: float = 0.0
+    peak: int = 0
 
     def start(
         self, *arguments: object, folder: Path, out: str | None = None, room: int | None = None, before: str = ""
@@ -82,9 +88,10 @@ class Forks:
 
     def finish(self) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of the command that was started."""
-        code = int(self._line())
+        code, seconds, peak = self._line().split()
+        self.seconds, self.peak = float(seconds), int(peak)
         out, err = (self.folder / name for name in ("out", "err"))
-        return code, out.read_text(encoding="utf-8") if out.exists() else "", err.read_text(encoding="utf-8")
+        return int(code), out.read_text(encoding="utf-8") if out.exists() else "", err.read_text(encoding="utf-8")
 
     def run(
         self, *arguments: object, folder: Path, out: str | None = None, room: int | None = None
@@ -99,13 +106,18 @@ class Forks:
 
 
 @contextmanager
-def forks(folder: Path) -> Iterator[Forks]:
-    """A process that has imported everything, as long as it is needed."""
+def forks(folder: Path, imports: str = "") -> Iterator[Forks]:
+    """A process that has imported everything, as long as it is needed.
+
+    Args:
+        folder: for what the commands print.
+        imports: Python that is run besides before the first command.
+    """
     audit = audit_file(folder / "any.json")
     # threads of numpy's would not live in a fork
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(audit)],
+        [sys.executable, "-c", PROGRAM, str(audit), imports],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

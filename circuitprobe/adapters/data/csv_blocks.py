@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from circuitprobe.adapters.archives import DAMAGED
 from circuitprobe.adapters.data.blocks import (
     MISSING_TOKENS,
     Blocks,
@@ -19,7 +20,6 @@ from circuitprobe.adapters.data.blocks import (
 from circuitprobe.adapters.data.csv_dialect import FALLBACKS, Dialect, damaged, detect_dialect, undecodable
 from circuitprobe.adapters.data.csv_lines import check_last_quote, line_of_row, ragged_error
 from circuitprobe.adapters.data.number_text import NumberStyle, parse_numbers
-from circuitprobe.adapters.data.raw_file import UNPACKING_ERRORS
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _stream(
                     last = batch
         if last is not None and kept[-1] == len(names) - 1:
             check_last_quote(raw, dialect, last.column(len(kept) - 1)[-1].as_py(), total - 1)
-    except UNPACKING_ERRORS as error:
+    except DAMAGED as error:
         raise damaged(raw.shown, error) from None
     except UnicodeError as error:
         raise _wrong_encoding(raw, dialect, error, can_fall_back=can_fall_back) from None

@@ -12,8 +12,9 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING
 
+from circuitprobe.adapters.archives import DAMAGED
 from circuitprobe.adapters.data.number_text import NumberStyle
-from circuitprobe.adapters.data.raw_file import UNPACKING_ERRORS, RawFile, refuse_binary
+from circuitprobe.adapters.data.raw_file import RawFile, refuse_binary
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _read_head(raw: RawFile) -> bytes:
                 if not more:
                     break
                 head += more
-    except UNPACKING_ERRORS as error:
+    except DAMAGED as error:
         raise damaged(raw.shown, error) from None
     refuse_binary(head, raw.shown)
     return head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any
 
 from circuitprobe.errors import DataError
@@ -102,9 +103,9 @@ def _require(holds: bool, what: str, seen: object) -> None:
 
 
 def _nonsense(what: str, seen: object) -> DataError:
-    shown = repr(seen)
+    # short, however large or deep it is
     return DataError(
-        f"The data schema of the checkpoint makes no sense: {what}: {shown[:120]}{'...' * (len(shown) > 120)}.",
+        f"The data schema of the checkpoint makes no sense: {what}: {reprlib.repr(seen)[:120]}.",
         expected="a data schema as circuitprobe train writes it",
         fix="train or save the model again",
     )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitprobe.adapters.archives import DAMAGED, ZipReader
 from circuitprobe.adapters.data.known_factors import KnownFactors
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
-from circuitprobe.adapters.data.npy_file import MAGIC, StoredArray, npy_array, npz_arrays
+from circuitprobe.adapters.data.npy_file import ARRAY_FILE, MAGIC, StoredArray, npy_array, npz_arrays
 from circuitprobe.adapters.data.number_text import number_label
-from circuitprobe.adapters.data.picture_folder import class_folders, picture_files, read_pictures
+from circuitprobe.adapters.data.picture_folder import check_count, class_folders, picture_files, read_pictures
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.adapters.data.torch_file import OLDER_FORMAT, torch_arrays
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ PICTURES = {b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture"}
 DSPRITES = {"imgs", "latents_values", "latents_classes"}
 FOLDER = "folder"
 SHOWN = 12
+VALUES_PER_BYTE = 2
+"""Numbers of all audited rows for each byte of their file: more come only out of a compressed one."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,8 @@ def is_array_source(source: object) -> bool:
 
 def _kind(path: Path) -> str:
     """``npy``, ``npz``, ``torch``, ``picture``; "" for anything else."""
-    import zipfile
-
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             head = handle.read(32)
     except OSError:
         return ""
@@ -90,9 +92,9 @@ def _kind(path: Path) -> str:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return ""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+        with ZipReader(path, ARRAY_FILE, path.name) as archive:
+            names = archive.names
+    except (*DAMAGED, OSError):
         # cut off: its directory is at the end
         return "npz" if path.suffix == ".npz" else ""
     if any(name.endswith("data.pkl") and name.count("/") <= 1 for name in names):
@@ -133,14 +135,17 @@ def read_array_source(
             fix=f"name its folder: {path.parent}",
         )
     read = {"npy": npy_array, "npz": npz_arrays, "torch": torch_arrays}[kind]
-    return _from_arrays(path.name, read(path), rows, seed, array, target)
+    return _from_arrays(path, read(path), rows, seed, array, target)
 
 
 def array_rows(values: np.ndarray[Any, Any] | Tensor, *, rows: int | None, seed: int) -> ArrayRows:
     """The audited rows of images that are in memory."""
     index = drawn_rows(len(values), rows, seed)
-    picked = values[index]
-    array = picked if isinstance(picked, np.ndarray) else picked.detach().cpu().numpy()
+    if isinstance(values, np.ndarray):
+        return ArrayRows(values[index], "array", len(values), index)
+    import torch
+
+    array = values.detach()[torch.as_tensor(index, device=values.device)].cpu().numpy()
     return ArrayRows(array, "array", len(values), index)
 
 
@@ -166,8 +171,9 @@ def _from_folder(folder: Path, rows: int | None, seed: int, array: str | None, t
 
 
 def _from_arrays(
-    source: str, arrays: Sequence[StoredArray], rows: int | None, seed: int, name: str | None, target: str | None
+    path: Path, arrays: Sequence[StoredArray], rows: int | None, seed: int, name: str | None, target: str | None
 ) -> ArrayRows:
+    source = path.name
     chosen = _named(source, arrays, name) if name is not None else _image_like(source, arrays)
     total = chosen.shape[0] if chosen.shape else 0
     if total < 2 or not 2 <= len(chosen.shape) <= 4 or 0 in chosen.shape:
@@ -176,6 +182,8 @@ def _from_arrays(
             expected="at least 2 rows: (rows, height, width), with channels before or behind, or (rows, dims)",
             fix="save the images as one such array",
         )
+    count = total if rows is None else min(rows, total)
+    check_count(source, count, math.prod(chosen.shape[1:]), VALUES_PER_BYTE * path.stat().st_size)
     index = drawn_rows(total, rows, seed)
     labels = None if target is None else _labels(source, arrays, total, index, target)
     notes: tuple[str, ...] = ()

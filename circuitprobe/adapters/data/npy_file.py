@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitprobe.adapters.archives import DAMAGED, Bounds, ZipReader
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,7 +24,15 @@ MAGIC = b"\x93NUMPY"
 NUMBERS = "fiub"
 LOCAL_HEADER = 30
 PIECE = 1 << 22
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+LONGEST_HEADER = 1 << 16
+ARRAY_FILE = Bounds(
+    "an archive that numpy.savez or numpy.savez_compressed wrote",
+    DataError,
+    "save the arrays again, or without compression: numpy.savez",
+    # dSprites, black and white, inflates 120-fold
+    per_byte=400,
+)
+"""What may come out of an archive of arrays."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def npy_array(path: Path) -> tuple[StoredArray, ...]:
     Raises:
         DataError: the file is damaged.
     """
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
         header = _read_header(handle, path.name)
     present = path.stat().st_size
     if not header.dtype.hasobject and present < header.size:
@@ -90,14 +100,14 @@ def npz_arrays(path: Path) -> tuple[StoredArray, ...]:
         DataError: the archive is damaged or encrypted.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+        with ZipReader(path, ARRAY_FILE, path.name) as archive:
+            members = [entry for name, entry in archive.entries.items() if name.endswith(".npy")]
             return tuple(_member(path, archive, entry) for entry in members)
-    except DAMAGE as error:
+    except DAMAGED as error:
         raise _damaged(path.name, str(error) or type(error).__name__) from error
 
 
-def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> StoredArray:
+def _member(path: Path, archive: ZipReader, entry: zipfile.ZipInfo) -> StoredArray:
     name = entry.filename.removesuffix(".npy")
     if entry.flag_bits & 1:
         raise DataError(
@@ -105,7 +115,7 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Sto
             expected="an archive that numpy.savez wrote",
             fix="unpack it with its password",
         )
-    with archive.open(entry) as handle:
+    with archive.open(entry.filename) as handle:
         header = _read_header(handle, f"{name} in {path.name}")
     if not header.dtype.hasobject and entry.file_size != header.size:
         raise _damaged(path.name, f"{name} has {entry.file_size:,} bytes and its shape takes {header.size:,}")
@@ -117,7 +127,7 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Sto
 
 def _start_of(path: Path, entry: zipfile.ZipInfo) -> int:
     """Where a member's bytes begin: behind its local header, whose extra field may differ from the directory's."""
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
         handle.seek(entry.header_offset)
         local = handle.read(LOCAL_HEADER)
     if len(local) < LOCAL_HEADER or not local.startswith(b"PK\x03\x04"):
@@ -133,12 +143,14 @@ def _start_of(path: Path, entry: zipfile.ZipInfo) -> int:
     return start
 
 
-def _read_header(handle: IO[bytes], name: str) -> _Header:
+def _read_header(stream: IO[bytes], name: str) -> _Header:
+    # numpy would read as many bytes as the header says that it has
+    handle = io.BytesIO(stream.read(LONGEST_HEADER))
     try:
         version = np.lib.format.read_magic(handle)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(handle)
-    except (ValueError, SyntaxError, TypeError, RecursionError) as error:
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise _damaged(name, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if any(side < 0 for side in shape):
         raise _damaged(name, f"its shape is {shape}")
@@ -160,12 +172,12 @@ def _mapped(path: Path, header: _Header, start: int, index: IntArray) -> np.ndar
 
 def _inflated(path: Path, member: str, header: _Header, index: IntArray) -> np.ndarray[Any, Any]:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as handle:
+        with ZipReader(path, ARRAY_FILE, path.name) as archive, archive.open(member) as handle:
             handle.read(header.length)
             if header.fortran:
                 return _rows_of_columns(handle, header, index)
             return _rows_in_order(handle, header, index)
-    except DAMAGE as error:
+    except DAMAGED as error:
         raise _damaged(path.name, str(error) or type(error).__name__) from error
 
 
@@ -183,11 +195,15 @@ def _rows_in_order(handle: IO[bytes], header: _Header, index: IntArray) -> np.nd
 
 def _rows_of_columns(handle: IO[bytes], header: _Header, index: IntArray) -> np.ndarray[Any, Any]:
     """Fortran order: one run over all rows per place of a row, the first axis of a row fastest."""
-    rest = header.shape[1:]
-    length = header.shape[0] * header.dtype.itemsize
+    rest, total = header.shape[1:], header.shape[0]
+    step = max(1, PIECE // header.dtype.itemsize)
     kept = np.empty((math.prod(rest), len(index)), dtype=header.dtype)
     for place in range(len(kept)):
-        kept[place] = np.frombuffer(_exactly(handle, length), header.dtype)[index]
+        for start in range(0, total, step):
+            count = min(step, total - start)
+            column = np.frombuffer(_exactly(handle, count * header.dtype.itemsize), header.dtype)
+            wanted = slice(*np.searchsorted(index, (start, start + count)))
+            kept[place, wanted] = column[index[wanted] - start]
     return kept.reshape(*rest[::-1], len(index)).T
 
 
@@ -200,10 +216,15 @@ def _skip(handle: IO[bytes], count: int) -> None:
 
 
 def _exactly(handle: IO[bytes], count: int) -> bytes:
-    content = handle.read(count)
-    if len(content) != count:
-        raise EOFError("it ends early")
-    return content
+    # what a shape promises is not made room for before it is there
+    found, left = [], count
+    while left > 0:
+        piece = handle.read(min(PIECE, left))
+        if not piece:
+            raise EOFError("it ends early")
+        found.append(piece)
+        left -= len(piece)
+    return b"".join(found)
 
 
 def _damaged(name: str, why: str) -> DataError:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
 from circuitprobe.adapters.data.blocks import Blocks, RawColumn, Reading, batch_rows, check_header
 from circuitprobe.adapters.data.number_text import NumberStyle, number_label
+from circuitprobe.adapters.data.parquet_bounds import PARQUET_FILE, Pages, check_pages
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from circuitprobe.adapters.data.schema import TableSchema
 
 MAGIC = b"PAR1"
+TEXT_AT_ONCE = 1 << 25
+"""Bytes of text that are written out at a time."""
 _PANDAS_INDEX = "__index_level_"
 
 
@@ -46,8 +50,10 @@ def parquet_blocks(raw: RawFile, schema: TableSchema) -> Blocks:
     """
     with closing(raw.open()) as file:
         try:
+            pages = check_pages(file, raw.name)
+            file.seek(0)
             arrow_schema = parquet.ParquetFile(file).schema_arrow
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(raw, error) from None
     fields = [field for field in arrow_schema if not field.name.startswith(_PANDAS_INDEX)]
     check_header([field.name for field in fields], schema, raw.name)
@@ -56,7 +62,7 @@ def parquet_blocks(raw: RawFile, schema: TableSchema) -> Blocks:
     return Blocks(
         name=raw.name,
         columns=columns,
-        batches=_stream(raw, columns),
+        batches=_stream(raw, columns, pages),
         where=lambda row: f"row {row + 1}",
         missing=(),
         declared_missing=schema.missing,
@@ -71,17 +77,47 @@ def _unreadable(raw: RawFile, error: BaseException) -> DataError:
     )
 
 
-def _stream(raw: RawFile, columns: tuple[RawColumn, ...]) -> Iterator[Any]:
+def _stream(raw: RawFile, columns: tuple[RawColumn, ...], pages: Pages) -> Iterator[Any]:
     names = [column.name for column in columns]
+    rows = batch_rows(len(names))
+    if pages.longest:
+        # a text that is written as a change to the one before may be as long as its page
+        rows = min(rows, 2 * TEXT_AT_ONCE // pages.longest + 1)
+    left = pages.texts
     with closing(raw.open()) as file:
         try:
-            batches = parquet.ParquetFile(file).iter_batches(batch_size=batch_rows(len(names)), columns=names)
-            for batch in batches:
-                if batch.num_rows:
-                    arrays = [read_typed(batch.column(column.name), column.reading) for column in columns]
+            # texts stay in their dictionaries: a long one may be there many times; pyarrow makes none of changes
+            places = {name: place for place, name in enumerate(parquet.ParquetFile(file).schema_arrow.names)}
+            kept = [c.name for c in columns if c.reading is Reading.TEXT and places[c.name] not in pages.deltas]
+            opened = parquet.ParquetFile(file, read_dictionary=kept)
+            for batch in opened.iter_batches(batch_size=rows, columns=names):
+                for part, length in _parts(batch):
+                    left -= length
+                    if left < 0:
+                        raise PARQUET_FILE.refused(f"{raw.shown!r} holds more than {pages.texts:,} bytes of text.")
+                    arrays = [read_typed(part.column(column.name), column.reading) for column in columns]
                     yield pa.RecordBatch.from_arrays(arrays, names=names)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(raw, error) from None
+
+
+def _parts(batch: Any) -> Iterator[tuple[Any, int]]:  # noqa: ANN401 - pyarrow has no type stubs
+    """A batch in parts whose texts, written out, have a bounded length; and that length."""
+    lengths = np.zeros(batch.num_rows, dtype=np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and pc.any(pc.is_valid(column)).as_py():
+            each = pc.binary_length(column.dictionary.cast(pa.large_string())).to_numpy(zero_copy_only=False)
+            codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+            lengths += np.nan_to_num(each).astype(np.int64)[codes]
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            lengths += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    ends = np.cumsum(lengths)
+    start = 0
+    while start < batch.num_rows:
+        before = int(ends[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + TEXT_AT_ONCE, side="right")))
+        yield batch.slice(start, end - start), int(ends[min(end, batch.num_rows) - 1]) - before
+        start = end
 
 
 def reading_of(arrow_type: Any, name: str, table: str) -> Reading:  # noqa: ANN401 - pyarrow has no type stubs

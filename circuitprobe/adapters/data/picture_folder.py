@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitprobe.adapters.data.near_names import listed
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ FULL_16_BIT = 65535
 ORIENTATION = 274
 UPRIGHT = 1
 MOST_SIZES = 4
+MOST_VALUES = 1 << 25
+"""Numbers of all audited rows, however small their files: 2,048 pictures of 73 x 73 in colour."""
+VALUES_PER_BYTE = 20
+"""The same for each byte of pictures: a JPEG of few colours has a tenth of its pixels."""
+DAMAGED_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError)
 
 
 @dataclass
@@ -82,6 +88,7 @@ def read_pictures(folder: Path, files: Sequence[str]) -> tuple[np.ndarray[Any, A
         DataError: Pillow is not installed; a file is no picture, is damaged, or of another size than the others.
     """
     seen = _Seen()
+    _check_sizes(folder, files)
     pictures = [_opened(folder / name, name, seen) for name in files]
     sizes = Counter(picture.shape[:2] for picture in pictures)
     if len(sizes) > 1:
@@ -103,22 +110,64 @@ def _alike(picture: np.ndarray[Any, Any], *, deep: bool, colour: bool) -> np.nda
     return np.repeat(picture, 3, axis=2) if colour and picture.shape[2] == 1 else picture
 
 
+def check_count(source: str, rows: int, width: int, allowed: int) -> None:
+    """Make sure that the audited rows are no more numbers than their files can be thought to hold.
+
+    Args:
+        source: where they come from, for messages.
+        rows: how many are audited.
+        width: numbers of a row.
+        allowed: numbers that are allowed where they are more than ``MOST_VALUES``.
+
+    Raises:
+        DataError: they are more.
+    """
+    if rows * width > max(MOST_VALUES, allowed):
+        fits = max(MOST_VALUES, allowed) // max(1, width)
+        raise DataError(
+            f"{source} has rows of {width:,} numbers: {rows:,} of them are more than {max(MOST_VALUES, allowed):,}.",
+            expected="rows that the model was trained on",
+            fix=f"fewer rows: --rows {fits}" if fits >= 2 else "smaller images, of the size that the model takes",
+        )
+
+
+def _check_sizes(folder: Path, files: Sequence[str]) -> None:
+    """Bound the pictures by what they say of their sizes, before one of them is decoded."""
+    image_module = _pillow()
+    values = length = 0
+    for name in files:
+        try:
+            with open_file(folder / name) as handle:
+                length += os.fstat(handle.fileno()).st_size
+                with image_module.open(handle, formats=("PNG", "JPEG")) as picture:
+                    values += picture.size[0] * picture.size[1] * len(picture.getbands())
+        except DAMAGED_PICTURE as error:
+            raise _unreadable(name, error) from error
+        except image_module.DecompressionBombError as error:
+            raise _unreadable(name, error) from error
+    check_count(folder.name, len(files), values // len(files), VALUES_PER_BYTE * length)
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    reason = str(error).strip() or type(error).__name__
+    return DataError(
+        f"The picture {name} cannot be read: {reason}.",
+        expected="whole PNG or JPEG files",
+        fix="copy the file again, or move it out of the folder",
+    )
+
+
 def _opened(path: Path, name: str, seen: _Seen) -> np.ndarray[Any, Any]:
     """One picture, shape (height, width, 1 or 3), uint8, or uint16 for grey of 16 bits."""
     image_module = _pillow()
     try:
-        with image_module.open(path, formats=("PNG", "JPEG")) as picture:
+        with open_file(path) as handle, image_module.open(handle, formats=("PNG", "JPEG")) as picture:
             picture.load()
             orientation = picture.getexif().get(ORIENTATION, UPRIGHT)
             values = _values(picture, seen)
     # Pillow raises whatever its decoders meet on damaged files
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, image_module.DecompressionBombError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise DataError(
-            f"The picture {name} cannot be read: {reason}.",
-            expected="whole PNG or JPEG files",
-            fix="copy the file again, or move it out of the folder",
-        ) from error
+    except (*DAMAGED_PICTURE, image_module.DecompressionBombError) as error:
+        raise _unreadable(name, error) from error
     if orientation != UPRIGHT:
         seen.counts["ask by EXIF to be turned, which was not done, as in torchvision's ImageFolder"] += 1
     return values

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from circuitprobe.adapters.archives import Bounds, inflated
 from circuitprobe.adapters.data.near_names import did_you_mean
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-UNPACKING_ERRORS = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
+TABLE_FILE = Bounds(
+    "a table, which shrinks by a hundred at most",
+    DataError,
+    "unpack it, and name the unpacked file",
+    per_byte=120,
+    free=64 * 2**20,
+)
+"""What may come out of a compressed table."""
 
 _NOT_TABLES = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"),
@@ -50,16 +55,7 @@ class RawFile:
 
     def open_plain(self) -> BinaryIO:
         """Open for reading, unpacked if it is compressed with gzip, bzip2 or xz (told by its first bytes)."""
-        with self.open() as file:
-            magic = file.read(6)
-        file = self.open()
-        if magic.startswith(b"\x1f\x8b"):
-            return cast("BinaryIO", gzip.GzipFile(fileobj=file))
-        if magic.startswith(b"BZh"):
-            return cast("BinaryIO", bz2.BZ2File(file))
-        if magic == b"\xfd7zXZ\x00":
-            return cast("BinaryIO", lzma.LZMAFile(file))
-        return file
+        return inflated(self.open(), TABLE_FILE, self.name)
 
 
 def find_file(source: str | Path) -> RawFile:
@@ -85,7 +81,7 @@ def find_file(source: str | Path) -> RawFile:
 
     path, shown = Path(source), str(source)
     if path.is_file():
-        raw = RawFile(path.name, shown, lambda: path.open("rb"))
+        raw = RawFile(path.name, shown, lambda: open_file(path))
         _check_opens(raw)
         return raw
     if shown in BENCHMARKS:
@@ -93,6 +89,12 @@ def find_file(source: str | Path) -> RawFile:
         return RawFile(shown, shown, lambda: cast("BinaryIO", resource.open("rb")))
     if shown in IMAGE_BENCHMARKS and not path.exists():
         raise not_a_table(shown)
+    if path.exists() and not path.is_dir():
+        raise DataError(
+            f"{shown!r} is a pipe or a device, not a file.",
+            expected="one CSV or Parquet file, which is read more than once",
+            fix="write what comes out of it to a file first, then name that file",
+        )
     if path.is_dir():
         raise DataError(f"{shown!r} is a directory.", expected="one CSV or Parquet file", fix=_files_inside(path))
     if "://" in shown:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 DRAWN_AT_ONCE = 1 << 20
+MOST_KEYS = 1 << 28
+"""Rows that are each given a key: a second's work. Of more, rows are drawn without looking at each."""
 
 
 def row_keys(seed: int) -> np.random.Generator:
@@ -47,17 +49,21 @@ def drawn_rows(total: int, rows: int | None, seed: int) -> IntArray:
         seed: the audit's seed.
 
     Returns:
-        Row numbers, ascending, shape (rows,): the same as ``smallest_keys`` of all keys.
+        Row numbers, ascending, shape (rows,): up to ``MOST_KEYS`` rows the same as ``smallest_keys`` of all keys.
     """
     if rows is None or total <= rows:
         return np.arange(total, dtype=np.int64)
     generator = row_keys(seed)
+    if total > MOST_KEYS:
+        return np.sort(generator.choice(total, rows, replace=False, shuffle=False)).astype(np.int64)
     keys: FloatArray = np.empty(0)
     index: IntArray = np.empty(0, dtype=np.int64)
     for start in range(0, total, DRAWN_AT_ONCE):
         fresh = generator.random(min(DRAWN_AT_ONCE, total - start))
-        keys = np.append(keys, fresh)
-        index = np.append(index, np.arange(start, start + len(fresh), dtype=np.int64))
+        # once enough rows are kept, few of a block are better
+        better = np.flatnonzero(fresh < keys.max()) if len(keys) == rows else np.arange(len(fresh))
+        keys = np.append(keys, fresh[better])
+        index = np.append(index, better.astype(np.int64) + start)
         kept = smallest_keys(keys, rows)
         keys, index = keys[kept], index[kept]
     return index

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitprobe.adapters.archives import Bounds, ZipReader
 from circuitprobe.adapters.data.npy_file import StoredArray
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 # torch's older format begins with this number, as a pickled integer
 OLDER_FORMAT = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 
+TENSOR_FILE = Bounds(
+    "a file of tensors that torch.save wrote",
+    DataError,
+    "torch.save(images.clone(), 'images.pt'), which keeps the numbers that the tensor has",
+    per_byte=2,
+)
+"""What may come out of a file of tensors."""
+
 
 def torch_arrays(path: Path) -> tuple[StoredArray, ...]:
     """The tensors of a file: the one that it holds, or those of a dictionary or list by name.
@@ -34,16 +43,18 @@ def torch_arrays(path: Path) -> tuple[StoredArray, ...]:
     """
     import torch
 
-    older = _is_older(path)
+    from circuitprobe.adapters.models.pickles import BeyondBoundsError
+    from circuitprobe.adapters.models.tensor_pickles import NotTensorsError, load_tensors
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=not older)
-    except (MemoryError, torch.OutOfMemoryError):
+        content = load_tensors(path, archive=_is_archive(path), bounds=TENSOR_FILE, mapped=True)
+    except (MemoryError, torch.OutOfMemoryError, DataError):
         raise
+    except BeyondBoundsError as error:
+        raise TENSOR_FILE.refused(f"{path.name} describes {error}.") from error
     except Exception as error:
         # torch's own message says how to run what is in the file
-        more = isinstance(error, pickle.UnpicklingError)
+        more = isinstance(error, (pickle.UnpicklingError, NotTensorsError))
         why = "it holds more than tensors" if more else f"{type(error).__name__}, damaged or cut off"
         raise DataError(
             f"{path.name} cannot be read as tensors alone: {why}.",
@@ -60,25 +71,26 @@ def torch_arrays(path: Path) -> tuple[StoredArray, ...]:
     return tuple(_stored(name, tensor) for name, tensor in tensors.items())
 
 
-def _is_older(path: Path) -> bool:
-    """Whether the file is no zip archive; of an archive that its members are stored as they are.
+def _is_archive(path: Path) -> bool:
+    """Whether the file is a zip archive, whose members are then stored as they are.
 
     Raises:
         DataError: it is TorchScript, or members are compressed, which torch never does.
     """
     from circuitprobe.adapters.models.zips import is_script
 
-    if not zipfile.is_zipfile(path):
-        return True
-    with zipfile.ZipFile(path) as archive:
-        if is_script(archive.namelist()):
+    with open_file(path) as handle:
+        if handle.read(4) != b"PK\x03\x04":
+            return False
+    with ZipReader(path, TENSOR_FILE, path.name) as archive:
+        if is_script(archive.names):
             raise DataError(
                 f"{path.name} is TorchScript: a program, not rows.",
                 expected="a whole tensor that torch.save wrote; anything else in data is never loaded",
                 fix="the model comes first, the table second: circuitprobe audit MODEL DATA",
             )
-        if all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist()):
-            return False
+        if all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.entries.values()):
+            return True
     raise DataError(
         f"{path.name} is a compressed archive.",
         expected="an archive that torch.save wrote, whose members are stored as they are",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from circuitprobe.adapters.families.adapter import Adapter, lineage, refuse_overridden, refused
 from circuitprobe.adapters.families.codebook import entries
+from circuitprobe.adapters.models.folders import DIFFUSERS, folder_numbers, settings
 from circuitprobe.adapters.models.probed import ProbedVAE
+from circuitprobe.errors import ModelError
 from circuitprobe.types import Posterior, Recognition
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _VQ = "diffusers.models.autoencoders.vq_model.VQModel"
 _TINY = "diffusers.models.autoencoders.autoencoder_tiny.AutoencoderTiny"
 _LOADED = ("AutoencoderKL", "VQModel", "AutoencoderTiny")
 _CONFIG = "config.json"
+# beyond any autoencoder's settings: blocks, layers of a block, and any other number
+_MOST_BLOCKS, _MOST_LAYERS, _LARGEST = 32, 16, 2**20
 SCALE = "images in [0, 1] go in as 2 x - 1 and come out as (y + 1) / 2"
 
 
@@ -105,22 +109,55 @@ def load_folder(path: Path, options: LoadOptions) -> nn.Module:
 
     Args:
         path: a folder for which ``holds`` is true.
-        options: whether weights that are pickles may be loaded; torch reads them as tensors only in any case.
+        options: whether the folder is trusted; of one that is not the settings have to fit its weights.
+
+    Raises:
+        ModelError: the settings describe a larger network than the weights fill.
     """
-    del options
     import diffusers
 
     inside = path if _class_of(path) in _LOADED else path / "vae"
+    if not options.trust:
+        _check_sizes(inside)
     model: nn.Module = getattr(diffusers, str(_class_of(inside))).from_pretrained(str(inside), local_files_only=True)
     return model
 
 
+def _check_sizes(inside: Path) -> None:
+    """Make sure that the network which the settings describe is no larger than the weights: diffusers builds it before.
+
+    Raises:
+        ModelError: it is, or a setting is beyond any autoencoder's.
+    """
+    import diffusers
+
+    told = settings(inside / _CONFIG)
+    for key, value in told.items():
+        several = value if isinstance(value, list) else [value]
+        largest = max((abs(each) for each in several if isinstance(each, int | float)), default=0)
+        repeats = "layers" in key or (key.startswith("num_") and key.endswith("_blocks"))
+        if len(several) > _MOST_BLOCKS or largest > (_MOST_LAYERS if repeats else _LARGEST):
+            raise _too_large(inside, f"{key} = {str(value)[:80]}")
+    there = folder_numbers(inside, DIFFUSERS)
+    # described on no device: nothing is made
+    with torch.device("meta"):
+        described = getattr(diffusers, str(_class_of(inside))).from_config(told)
+    wanted = sum(tensor.numel() for tensor in described.state_dict().values())
+    if wanted > there:
+        raise _too_large(inside, f"a network of {wanted:,} numbers, and its weights are {there:,}")
+
+
+def _too_large(inside: Path, seen: str) -> ModelError:
+    return ModelError(
+        f"{inside / _CONFIG} describes {seen}",
+        expected="the settings that the weights were saved with",
+        fix="copy the whole folder, or save the model again: model.save_pretrained(folder)",
+    )
+
+
 def _class_of(path: Path) -> str | None:
-    try:
-        told = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told.get("_class_name") if isinstance(told, dict) else None
+    named = settings(path / _CONFIG).get("_class_name")
+    return named if isinstance(named, str) else None
 
 
 ADAPTER = Adapter("diffusers", (_KL, _VQ, _TINY), adapt, holds=holds, load_folder=load_folder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitprobe.adapters.models.files import with_trust
+from circuitprobe.adapters.models.folders import check_weights_file, settings
 from circuitprobe.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _CONFIG = "model_config.json"
 _WEIGHTS = "model.pt"
+# units of its own encoders and decoders; numbers that one more of something repeated has at least; what any setting may be
+_UNITS, _REPEATED, _SMALL, _MOST_SIDES = 512, 100, 10_000, 8
 # the parts of a model that are pickled where they are not the library's own
 _PICKLED = ("encoder", "decoder", "discriminator", "metric")
 
@@ -48,20 +51,44 @@ def load_folder(path: Path, options: LoadOptions) -> Any:  # noqa: ANN401 - a py
             expected="both, as model.save writes them",
             fix="copy the whole folder, or save the model again: model.save(folder)",
         )
+    if not options.trust:
+        _check_sizes(inside)
     from pythae.models import AutoModel
 
     return AutoModel.load_from_folder(str(inside))
 
 
+def _check_sizes(inside: Path) -> None:
+    """Make sure that the network which the settings describe is no larger than the weights: pythae builds it before it reads them.
+
+    Its own encoders and decoders, the only ones here, have a layer of 512 units at both ends.
+
+    Raises:
+        ModelError: a size in the settings is more than all weights together.
+    """
+    weights = check_weights_file(inside / _WEIGHTS)
+    told = settings(inside / _CONFIG)
+    sides = told.get("input_dim")
+    rows = math.prod(side for side in sides if isinstance(side, int)) if isinstance(sides, list) else 0
+    sizes = {"input_dim": rows * _UNITS}
+    sizes |= {
+        key: value * (_REPEATED if key.startswith("n_") else 1) for key, value in told.items() if isinstance(value, int)
+    }
+    sizes |= {
+        key: len(value) * _REPEATED for key, value in told.items() if isinstance(value, list) and key != "input_dim"
+    }
+    for key, size in sizes.items():
+        if size > max(weights, _SMALL) or (isinstance(sides, list) and len(sides) > _MOST_SIDES):
+            raise ModelError(
+                f"{inside / _CONFIG} says {key} = {str(told[key])[:80]}, and {_WEIGHTS} holds {weights:,} numbers",
+                expected="the settings that the weights were saved with",
+                fix="copy the whole folder, or save the model again: model.save(folder)",
+            )
+
+
 def _is_model(path: Path) -> bool:
-    config = path / _CONFIG
-    if not config.is_file():
-        return False
-    try:
-        told = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(told, dict) and str(told.get("name", "")).endswith("Config") and "latent_dim" in told
+    told = settings(path / _CONFIG)
+    return str(told.get("name", "")).endswith("Config") and "latent_dim" in told
 
 
 def _models_within(path: Path) -> list[Path]:

@@ -10,16 +10,23 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.export.graph_signature import ConstantArgument, InputKind
+from torch.utils import _pytree as pytree
 
+from circuitprobe.adapters.models.exported_bounds import ROWS, check_outputs
 from circuitprobe.adapters.models.exported_check import safe_copy
 from circuitprobe.adapters.models.exported_layers import as_layers
+from circuitprobe.adapters.models.files import MODEL_FILE
 from circuitprobe.adapters.models.fixed_rows import FixedRows
+from circuitprobe.adapters.models.pickles import BeyondBoundsError
 from circuitprobe.errors import ModelError
 
 _AGAIN = (
     "torch.export.save(torch.export.export(model.eval(), (x,), dynamic_shapes={'x': {0: torch.export.Dim.DYNAMIC}}), "
     "'model.pt2')"
 )
+# rows of a batch where a program takes a number of them between two
+_MOST_AT_ONCE = 1024
 
 
 def load_exported(path: Path, *, trusted: bool, device: str = "cpu") -> nn.Module:
@@ -40,12 +47,14 @@ def load_exported(path: Path, *, trusted: bool, device: str = "cpu") -> nn.Modul
     content = io.BytesIO(path.read_bytes()) if trusted else safe_copy(path)
     program, module = _program(path, content, device)
     _refuse_training(path, program)
+    rows = _fixed_rows(program)
+    if not trusted:
+        _check_outputs(path, program, rows)
     # copying a program makes torch warn of its own classes, at every copy
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     as_layers(module)
     for part in module.modules():
         _forget_shapes(part)
-    rows = _fixed_rows(program)
     return module if rows is None else _in_batches(module, rows)
 
 
@@ -70,6 +79,44 @@ def _program(path: Path, content: io.BytesIO, device: str) -> tuple[torch.export
         ) from error
     finally:
         logger.setLevel(level)
+
+
+def _check_outputs(path: Path, program: torch.export.ExportedProgram, rows: int | None) -> None:
+    """Refuse a program whose operators make more than any network of its size, before one of them is run.
+
+    Raises:
+        ModelError: it does, or cannot be followed.
+    """
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    specs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    flat = [
+        each.value if isinstance(each, ConstantArgument) else _stand_in(values.get(each.name), rows) for each in specs
+    ]
+    try:
+        given, named = pytree.tree_unflatten(flat, program.call_spec.in_spec)
+        check_outputs(program.module(), given, named, path.stat().st_size)
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(
+            f"{path.name} is a torch.export archive with {error}; nothing in it was run"
+        ) from error
+    except Exception as error:
+        raise ModelError(
+            f"{path.name} is a torch.export archive whose program fails on {rows or ROWS} rows: "
+            f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}",
+            expected="a program that takes rows as it was exported with",
+            fix=f"export it again: {_AGAIN}",
+        ) from error
+
+
+def _stand_in(value: Any, rows: int | None) -> Any:  # noqa: ANN401 - a tensor or a number
+    """A tensor without numbers of the shape that an input was exported with, and of rows as many as it takes at a time."""
+    if not isinstance(value, torch.Tensor):
+        return value if isinstance(value, (int, float, bool)) else int(value.node.hint)
+    sides = [
+        side if isinstance(side, int) else (rows or ROWS) if place == 0 else int(side.node.hint)
+        for place, side in enumerate(value.shape)
+    ]
+    return torch.empty(sides, dtype=value.dtype, device="meta")
 
 
 def _refuse_training(path: Path, program: torch.export.ExportedProgram) -> None:
@@ -113,7 +160,7 @@ def _fixed_rows(program: torch.export.ExportedProgram) -> int | None:
         return int(first.node.hint)
     # a program that must not see one row alone sees it among others
     if bounds.upper.is_Integer and int(bounds.upper) < 2**31:  # infinity is none of its integers
-        return int(bounds.upper)
+        return min(int(bounds.upper), max(int(bounds.lower), _MOST_AT_ONCE))
     return int(bounds.lower) if int(bounds.lower) > 2 else None
 
 

@@ -7,7 +7,6 @@ made of the entries that describe the program and its weights, each checked here
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import math
@@ -18,23 +17,17 @@ from typing import Any
 
 import torch
 
-from circuitprobe.adapters.models.files import truncated, with_trust
+from circuitprobe.adapters.archives import DAMAGED, ZipReader
+from circuitprobe.adapters.models.exported_bounds import LONGEST_PROGRAM, Expressions, check_counts, check_weights
+from circuitprobe.adapters.models.files import MODEL_FILE, truncated, with_trust
+from circuitprobe.adapters.models.pickles import BeyondBoundsError
+from circuitprobe.adapters.models.tensor_pickles import load_tensors
 from circuitprobe.errors import ModelError
 
 _PLAIN = re.compile(r"[\w.:+\-> ,/]*")
 _NAME = re.compile(r"([A-Za-z_]\w*)?")
 _DOTTED = re.compile(r"[\w.]*")
 _STACK = re.compile(r"[\w.,;@()\[\]'<>]*")
-_NUMBER_NAMES = (
-    "Symbol Integer Rational Float Add Mul Pow Max Min Abs Eq Ne Gt Ge Lt Le Equality Unequality GreaterThan LessThan "
-    "StrictGreaterThan StrictLessThan And Or Not FloorDiv ModularIndexing Where PythonMod Mod CleanDiv CeilToInt FloorToInt "
-    "CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv TruncToFloat TruncToInt RoundToInt ToFloat Identity"
-)
-_NUMBERS = frozenset(_NUMBER_NAMES.split())
-_EXPRESSION = (
-    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add,
-    ast.Sub, ast.Mult, ast.FloorDiv,
-)  # fmt: skip
 _OPERATOR_NAMES = "getitem add sub mul truediv floordiv mod pow neg pos abs eq ne lt le gt ge and_ or_ not_"
 _OPERATORS = frozenset(_OPERATOR_NAMES.split())
 # containers whose shape tells nothing to import
@@ -64,8 +57,8 @@ def safe_copy(path: Path) -> io.BytesIO:
     """
     copy = io.BytesIO()
     try:
-        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as out:
-            older = "serialized_exported_program.json" in archive.namelist()
+        with ZipReader(path, MODEL_FILE, path.name) as archive, zipfile.ZipFile(copy, "w") as out:
+            older = "serialized_exported_program.json" in archive.entries
             for name, content in _older(archive) if older else _current(archive):
                 out.writestr(name, content)
     except _Refused as error:
@@ -74,29 +67,36 @@ def safe_copy(path: Path) -> io.BytesIO:
             expected="a program of torch's own operators, and tensors",
             fix=with_trust(path),
         ) from error
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, zipfile.BadZipFile) as error:
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(
+            f"{path.name} is a torch.export archive with {error}; nothing in it was run"
+        ) from error
+    except (*DAMAGED, KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise truncated(path) from error
     copy.seek(0)
     return copy
 
 
-def _current(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
-    names = archive.namelist()
+def _current(archive: ZipReader) -> list[tuple[str, bytes]]:
+    names = archive.names
     root = names[0].split("/")[0] + "/"
     programs = [name for name in names if name.startswith(f"{root}models/") and name.endswith(".json")]
     if programs != [f"{root}models/model.json"]:
         listed = ", ".join(Path(name).stem for name in programs)
         raise _Refused(f"{len(programs)} programs ({listed}) where one called model is read")
-    kept = [(programs[0], _program(archive.read(programs[0])))]
+    kept = [(programs[0], _program(_text_of(archive, programs[0])))]
     for part in ("weights", "constants"):
         config = f"{root}data/{part}/model_{part}_config.json"
         if config not in names:
             legacy = f"{root}data/{part}/model.pt"
             kept.append((legacy, _tensors(archive.read(legacy), legacy)))
             continue
-        kept.append((config, json.dumps(_on_cpu(json.loads(archive.read(config)))).encode()))
-        entries = [f"{root}data/{part}/{entry}" for entry in _payloads(archive.read(config))]
-        kept += [(entry, archive.read(entry)) for entry in entries]
+        told = json.loads(_text_of(archive, config))
+        kept.append((config, json.dumps(_on_cpu(told)).encode()))
+        entries = {entry: f"{root}data/{part}/{entry}" for entry in _payloads(told)}
+        lengths = {entry: archive.entries[name].file_size for entry, name in entries.items()}
+        check_weights(told["config"], lengths)
+        kept += [(name, archive.read(name)) for name in entries.values()]
     sample = f"{root}data/sample_inputs/model.pt"
     kept.append((sample, _tensors(archive.read(sample), "its sample inputs")))
     marks = [root + name for name in ("archive_format", "archive_version", "byteorder", ".data/version")]
@@ -104,22 +104,29 @@ def _current(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
     return list(dict(kept).items())
 
 
-def _older(archive: zipfile.ZipFile) -> list[tuple[str, bytes]]:
+def _older(archive: ZipReader) -> list[tuple[str, bytes]]:
     """The layout up to torch 2.7: three pickles beside the program."""
     program = "serialized_exported_program.json"
-    kept = [("version", archive.read("version")), (program, _program(archive.read(program)))]
+    kept = [("version", archive.read("version")), (program, _program(_text_of(archive, program)))]
     for part in ("state_dict", "constants", "example_inputs"):
         name = f"serialized_{part}.pt"
-        if name not in archive.namelist():
+        if name not in archive.entries:
             raise _Refused(f"no {name}")
         kept.append((name, _tensors(archive.read(name), name)))
     return kept
 
 
-def _payloads(config: bytes) -> list[str]:
+def _text_of(archive: ZipReader, name: str) -> bytes:
+    length = archive.entries[name].file_size
+    if length > LONGEST_PROGRAM:
+        raise BeyondBoundsError(f"{length:,} bytes of {name}")
+    return archive.read(name)
+
+
+def _payloads(config: dict[str, Any]) -> list[str]:
     """Names of the raw entries that a list of weights speaks of."""
     found: dict[str, None] = {}
-    for name, entry in json.loads(config)["config"].items():
+    for name, entry in config["config"].items():
         if entry.get("use_pickle"):
             raise _Refused(f"{name} as a pickled object")
         _check(_DOTTED, name, "a weight's name")
@@ -133,7 +140,9 @@ def _tensors(content: bytes, what: str) -> bytes:
     if not content:
         return content
     try:
-        tensors = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        tensors = load_tensors(content, archive=content.startswith(b"PK"), bounds=MODEL_FILE)
+    except (BeyondBoundsError, ModelError):
+        raise
     except Exception as error:
         raise _Refused(f"more than tensors in {what} ({str(error).splitlines()[0][:160]})") from error
     out = io.BytesIO()
@@ -146,7 +155,8 @@ def _program(content: bytes) -> bytes:
     # what the exporting program noted for people, and conditions that would be run as Python
     program["guards_code"] = []
     program["graph_module"]["metadata"] = {}
-    _walk(program, "")
+    check_counts(program)
+    _walk(program, "", Expressions())
     return json.dumps(_on_cpu(program)).encode()
 
 
@@ -159,7 +169,7 @@ def _on_cpu(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return [_on_cpu(item) for item in value] if isinstance(value, list) else value
 
 
-def _walk(value: Any, key: str) -> None:  # noqa: ANN401 - any JSON
+def _walk(value: Any, key: str, expressions: Expressions) -> None:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
         if "as_custom_obj" in value:
             raise _Refused("an object of a class of its own")
@@ -168,17 +178,19 @@ def _walk(value: Any, key: str) -> None:  # noqa: ANN401 - any JSON
             value["metadata"] = {k: v for k, v in (value.get("metadata") or {}).items() if k == _KEPT_METADATA}
         for name, item in value.items():
             _check(_DOTTED, name, "a name")
-            _walk(item, name)
+            _walk(item, name, expressions)
     elif isinstance(value, list):
         for item in value:
-            _walk(item, key)
+            _walk(item, key, expressions)
     elif isinstance(value, str):
-        _text(value, key)
+        _text(value, key, expressions)
 
 
-def _text(value: str, key: str) -> None:
+def _text(value: str, key: str, expressions: Expressions) -> None:
     if key == "expr_str":
-        _expression(value)
+        wrong = expressions.check(value)
+        if wrong:
+            raise _Refused(wrong)
     elif key in {"in_spec", "out_spec"}:
         if value:
             _tree(json.loads(value)[1], _NAME if key == "in_spec" else _PLAIN)
@@ -220,24 +232,6 @@ def _overload(space: str, name: str, overload: str) -> bool:
         return False
     types = [(argument.name, set(re.findall(r"\w+", str(argument.type)))) for argument in found._schema.arguments]  # noqa: SLF001
     return all(kinds <= _NUMERIC or (name in _WORDS and kinds <= {"str", "Optional"}) for name, kinds in types)
-
-
-def _expression(text: str) -> None:
-    """A size: numbers, symbols and arithmetic. The loader evaluates it as Python."""
-    try:
-        tree = ast.parse(text, mode="eval")
-    except SyntaxError as error:
-        raise _Refused(f"the size {text[:60]!r}") from error
-    for node in ast.walk(tree):
-        fits = isinstance(node, _EXPRESSION)
-        if isinstance(node, ast.Call):
-            fits = isinstance(node.func, ast.Name) and node.func.id in _NUMBERS
-        elif isinstance(node, ast.Name):
-            fits = node.id in _NUMBERS or bool(re.fullmatch(r"[a-z]{1,3}\d+|int_oo|oo|True|False", node.id))
-        elif isinstance(node, ast.Constant):
-            fits = not isinstance(node.value, str) or bool(re.fullmatch(r"\w+|-?[\d.e+\-]+", node.value))
-        if not fits:
-            raise _Refused(f"the size {text[:60]!r}")
 
 
 def _tree(spec: dict[str, Any], keys: re.Pattern[str]) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from circuitprobe.adapters.models.pickles import scan_pickle
+from circuitprobe.adapters.archives import Bounds
+from circuitprobe.adapters.models.pickles import Contents, Scan, scan
+from circuitprobe.adapters.user_files import open_file, read_file
 from circuitprobe.errors import ModelError
 
 
@@ -48,6 +50,12 @@ class FileFacts:
     library: str = ""
 
 
+FIX = "a file written by torch.save, torch.jit.save, torch.export.save or circuitprobe train"
+MODEL_FILE = Bounds(
+    "a model file, whose entries torch stores uncompressed", ModelError, FIX, per_byte=2, entries=50_000
+)
+"""What may come out of a model file."""
+
 # the number that torch's older format begins with, as a pickled integer
 _TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 # what the format itself allows
@@ -56,6 +64,7 @@ _HEAD = 4096
 # in what torch and safetensors say of files that end too early
 _CUT = ("EOF", "corrupt", "ncomplete", "header too small", "invalid header length", "unexpected pos")
 _SHORTEST, _LONGEST_OLD = 4, 64 * 2**20
+_LONGEST_TO_TELL = 256 * 2**20
 
 
 def look(path: Path) -> FileFacts:
@@ -73,7 +82,7 @@ def look(path: Path) -> FileFacts:
     if _is_folder(path):
         return look_into_folder(path)
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             head = handle.read(_HEAD)
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -87,12 +96,40 @@ def look(path: Path) -> FileFacts:
     if is_tar(head):
         return look_into_tar(path)
     if is_pickle(head) or _is_pickle_of_text(path):
-        facts = FileFacts(FileKind.PICKLE, *scan_pickle(path.read_bytes()), torch_wrote=_TORCH_MAGIC in head[:32])
-        return look_into_joblib(path) if of_joblib(facts.imports) else facts
+        found = _scanned(path)
+        # whose arrays lie between the parts of its pickle
+        if of_joblib(found.imports):
+            return look_into_joblib(path)
+        return pickle_facts(path, FileKind.PICKLE, found, torch_wrote=_TORCH_MAGIC in head[:32])
     compressed = compression(path, head)
     if compressed:
         return look_into_joblib(path, compressed)
     raise no_model(path, head)
+
+
+def pickle_facts(path: Path, kind: FileKind, found: Scan, *, torch_wrote: bool = True) -> FileFacts:
+    """What a look at a pickle showed.
+
+    Raises:
+        ModelError: it is beyond what any model's is.
+    """
+    refuse_beyond(path, found)
+    return FileFacts(kind, found.imports, found.whole, torch_wrote)
+
+
+def refuse_beyond(path: Path, found: Scan) -> None:
+    """Refuse a pickle that would take for ever, or all memory.
+
+    Raises:
+        ModelError: with what is in it.
+    """
+    if found.beyond:
+        raise MODEL_FILE.refused(f"{path.name} holds a pickle with {found.beyond}; nothing in it was loaded")
+
+
+def _scanned(path: Path) -> Scan:
+    with open_file(path) as handle:
+        return scan(Contents(handle))
 
 
 def _is_folder(path: Path) -> bool:
@@ -166,13 +203,21 @@ def _is_pickle_of_text(path: Path) -> bool:
     size = path.stat().st_size
     if not _SHORTEST < size < _LONGEST_OLD:
         return False
-    content = path.read_bytes()
-    return content.endswith(b".") and scan_pickle(content)[1]
+    with open_file(path) as handle:
+        handle.seek(size - 1)
+        if handle.read() != b".":
+            return False
+    return _scanned(path).whole
 
 
-def breaks_off(content: bytes, pickles: int = 1) -> bool:
-    """Whether so many pickles in a row end in the middle: what they lack lies behind the end, nothing in them is unknown."""
-    stream = io.BytesIO(content)
+def breaks_off(path: Path, pickles: int = 1) -> bool:
+    """Whether so many pickles in a row end in the middle: what they lack lies behind the end, nothing in them is unknown.
+
+    False also for a file of more than 256 MB, which is not read as a whole for the sake of a message.
+    """
+    if path.stat().st_size > _LONGEST_TO_TELL:
+        return False
+    stream = io.BytesIO(read_file(path, _LONGEST_TO_TELL))
     try:
         for _ in range(pickles):
             for _ in pickletools.genops(stream):

@@ -16,16 +16,18 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
-from circuitprobe.adapters.models.files import FileFacts, FileKind, is_pickle, truncated
-from circuitprobe.adapters.models.pickles import Described, Describer, Name
+from circuitprobe.adapters.archives import Bounds, Counted
+from circuitprobe.adapters.models.files import FIX, MODEL_FILE, FileFacts, FileKind, is_pickle, truncated
+from circuitprobe.adapters.models.pickles import BeyondBoundsError, Contents, Described, Describer, Name
+from circuitprobe.adapters.user_files import open_file
+from circuitprobe.errors import CircuitProbeError, ModelError
 
 _WRITER = "joblib.numpy_pickle"
 _WRAPPER = f"{_WRITER}.NumpyArrayWrapper"
 _CHUNK, _HEAD = 2**20, 4096
-# what a compressed file may inflate to before reading on is given up: 16 times its size, at least 64 MiB
-_RATIO, _LEAST = 16, 64 * 2**20
+_JOBLIB_FILE = Bounds("a model file", ModelError, FIX, per_byte=16, free=64 * 2**20)
 # first bytes, name, what inflates a part, what opens a file
 _COMPRESSIONS: tuple[tuple[bytes, str, Callable[[], Any], str, str], ...] = (
     (b"\x1f\x8b", "gzip", lambda: zlib.decompressobj(31), "gzip", "GzipFile"),
@@ -52,7 +54,7 @@ def compression(path: Path, head: bytes) -> str:
     """How a compressed pickle is compressed; "" for all other files, and where what inflates it is not installed."""
     for first, name, inflater, _, _ in _COMPRESSIONS:
         if head.startswith(first):
-            with path.open("rb") as handle:
+            with open_file(path) as handle:
                 # bzip2 gives nothing before its first block, of 900,000 bytes, is complete
                 part = handle.read(_CHUNK)
             try:
@@ -70,13 +72,17 @@ def look_into_joblib(path: Path, compressed: str = "") -> FileFacts:
         compressed: as ``compression`` says.
 
     Raises:
-        ModelError: it breaks off.
+        ModelError: it breaks off, or is beyond what any model's is.
     """
     stream = _opened(path, compressed)
     reader = _Reader(stream)
     whole = True
     try:
         reader.load()
+    except CircuitProbeError:
+        raise
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(f"{path.name} holds a pickle with {error}; nothing in it was loaded") from error
     except Exception as error:
         if stream.ended or isinstance(error, EOFError):
             raise truncated(path) from error
@@ -88,7 +94,7 @@ def describe_joblib(path: Path, compressed: str) -> Any:  # noqa: ANN401 - whate
     """The content as a description; None where it cannot be read without running it."""
     try:
         return _Reader(_opened(path, compressed)).load()
-    except Exception:  # noqa: BLE001 - as in ``pickles.describe``
+    except Exception:  # noqa: BLE001 - as in ``pickles.described``
         return None
 
 
@@ -117,36 +123,49 @@ def load_joblib(path: Path, find: Callable[[str, str], Any]) -> Any:  # noqa: AN
         numpy_pickle.NumpyUnpickler = own
 
 
-class _Bounded:
-    """A stream that gives no more than so many bytes, and says whether it came to its end."""
+class _Stream(Contents):
+    """A stream that is read from front to back, and that says whether it came to its end.
 
-    def __init__(self, inner: IO[bytes], limit: int) -> None:
-        self._inner, self._left, self.ended = inner, limit, False
+    Args:
+        stream: a file, or what inflates one.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.steps, self.ended = stream, 0, False
 
     def read(self, count: int) -> bytes:
-        data = self._counted(self._inner.read(min(count, self._left + 1)))
-        self.ended = self.ended or len(data) < count
-        return data
+        """So many bytes; none of them where they are many."""
+        kept, left = b"", count
+        while left > 0:
+            piece = self._stream.read(min(left, _CHUNK))
+            if not piece:
+                self.ended = True
+                break
+            left -= len(piece)
+            if count <= _CHUNK:
+                kept += piece
+        return kept
 
     def readline(self) -> bytes:
-        line = self._counted(self._inner.readline(self._left + 1))
+        """Up to the next end of a line."""
+        line = super().readline()
         self.ended = self.ended or not line.endswith(b"\n")
         return line
 
-    def _counted(self, data: bytes) -> bytes:
-        if len(data) > self._left:
-            raise pickle.UnpicklingError("more than is read of an untrusted file")
-        self._left -= len(data)
-        return data
+    def frame(self, count: int) -> bytes:
+        """A part of the pickle itself."""
+        content = super().frame(count)
+        self.ended = self.ended or len(content) < count
+        return content
 
 
-def _opened(path: Path, compressed: str) -> _Bounded:
-    size = path.stat().st_size
+def _opened(path: Path, compressed: str) -> _Stream:
     if not compressed:
-        return _Bounded(io.BytesIO(path.read_bytes()), size)
+        return _Stream(open_file(path))
     module, name = next((module, opener) for _, known, _, module, opener in _COMPRESSIONS if known == compressed)
     inflated = getattr(importlib.import_module(module), name)(str(path), "rb")
-    return _Bounded(cast("IO[bytes]", inflated), max(_RATIO * size, _LEAST))
+    counted = Counted(inflated, _JOBLIB_FILE.budget(path.stat().st_size), path.name)
+    return _Stream(cast("BinaryIO", io.BufferedReader(counted)))
 
 
 class _Reader(Describer):
@@ -154,8 +173,8 @@ class _Reader(Describer):
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(Describer.dispatch)
 
-    def __init__(self, stream: _Bounded) -> None:
-        super().__init__(cast("IO[bytes]", stream))
+    def __init__(self, stream: _Stream) -> None:
+        super().__init__(stream)
         self._stream = stream
 
     def _state_or_array(self) -> None:

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from circuitprobe.adapters.models.contents import LoadOptions, Rebuild, from_content
-from circuitprobe.adapters.models.files import FileFacts, FileKind, breaks_off, look, truncated, unreadable
+from circuitprobe.adapters.models.files import MODEL_FILE, FileFacts, FileKind, breaks_off, look, truncated, unreadable
 from circuitprobe.adapters.models.folders import needs_library, pickled_imports, scripts_in
 from circuitprobe.adapters.models.importable import ImportableFrom, OnlyInstalled
 from circuitprobe.adapters.models.inert_tensors import read_plain
 from circuitprobe.adapters.models.joblib_files import describe_joblib, load_joblib
-from circuitprobe.adapters.models.pickles import describe
+from circuitprobe.adapters.models.pickles import BeyondBoundsError, Contents, described
 from circuitprobe.adapters.models.probed import ProbedVAE, check_weights
 from circuitprobe.adapters.models.refusals import (
     folder_needs_trust,
@@ -29,9 +29,11 @@ from circuitprobe.adapters.models.refusals import (
     script_needs_trust,
     unread_needs_trust,
 )
+from circuitprobe.adapters.models.tensor_pickles import NotTensorsError, load_tensors
 from circuitprobe.adapters.models.user_code import ImportedClasses
 from circuitprobe.adapters.models.weights import find_states
 from circuitprobe.adapters.models.wrap import wrap
+from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
 
 
@@ -140,27 +142,23 @@ def _load_safetensors(path: Path, device: str) -> dict[str, torch.Tensor]:
 
 def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401 - whatever was saved
     """Tensors alone if that is all there is; weights without the classes beside them; else, with trust, everything."""
+    archive = facts.kind is FileKind.TORCH_ARCHIVE
     try:
-        with warnings.catch_warnings():
-            # torch's advice on pickle protocols is for the writer of the file
-            warnings.simplefilter("ignore", UserWarning)
-            # opened here: given a path, torch goes by the suffix
-            with path.open("rb") as handle:
-                return torch.load(handle, map_location=options.device, weights_only=True)
+        return load_tensors(path, archive=archive, bounds=MODEL_FILE, device=options.device)
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(f"{path.name} describes {error}; nothing in it was loaded") from error
     except Exception as error:
-        # whose entries were compared with their checksums
-        archive = facts.kind is FileKind.TORCH_ARCHIVE
-        # torch's older format is five pickles and the tensors' bytes
-        if not archive and breaks_off(path.read_bytes(), 5 if facts.torch_wrote else 1):
+        # torch's older format is five pickles and the tensors' bytes; an archive's entries were compared with their checksums
+        if not archive and breaks_off(path, 5 if facts.torch_wrote else 1):
             raise truncated(path) from error
         if not facts.whole and not archive:
             if not options.trust:
                 raise unread_needs_trust(path, facts) from error
             return _load_trusted(path, facts, options)
-        if not facts.whole or not (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)):
+        not_tensors = isinstance(error, (NotTensorsError, pickle.UnpicklingError)) or "weights_only" in str(error)
+        if not facts.whole or not not_tensors:
             raise unreadable(path, error, whole=archive) from error
-        before = 3 if facts.torch_wrote else 0
-        plain = read_plain(path) if archive else describe(path.read_bytes(), before)
+        plain = read_plain(path) if archive else _described(path, 3 if facts.torch_wrote else 0)
         if archive and plain is None and not facts.imports:
             raise unreadable(path, error, whole=True) from error
         if find_states(plain) and (options.factory is not None or not options.trust):
@@ -168,6 +166,12 @@ def _load_pickle(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # 
         if not options.trust:
             raise needs_trust(path, facts, plain) from error
     return _load_trusted(path, facts, options)
+
+
+def _described(path: Path, before: int) -> Any:  # noqa: ANN401
+    """A file's pickle as a description, the one after some others; None where there is none."""
+    with open_file(path) as handle:
+        return described(Contents(handle), before)
 
 
 def _load_trusted(path: Path, facts: FileFacts, options: LoadOptions) -> Any:  # noqa: ANN401

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from circuitprobe.adapters.models.posterior import PARTS, PosteriorPart
 from circuitprobe.adapters.models.probed import OutputKind
+from circuitprobe.adapters.user_files import MOST_TEXT, read_file
 from circuitprobe.errors import ModelError
 
 _KEYS = ("encode", "decode", "posterior", "output", "input_width")
@@ -48,7 +49,7 @@ class ModelSpec:
         """
         name = Path(path).name
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            content = tomllib.loads(read_file(path, MOST_TEXT).decode("utf-8"))
         except OSError as error:
             raise ModelError(
                 f"cannot read the spec file {path}: {error.strerror}",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
 
+from circuitprobe.adapters.user_files import read_json
 from circuitprobe.errors import ModelError
 
 _FIX = "a file written by torch.save, torch.jit.save, torch.export.save or circuitprobe train"
@@ -120,8 +120,8 @@ def _text(path: Path, head: bytes) -> ModelError:
 
 def _json(path: Path) -> ModelError:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        content = read_json(path)
+    except (ValueError, OSError):
         return _error(path, "a text file that begins like JSON, not a model", _FIX)
     weights = content.get("weight_map") if isinstance(content, dict) else None
     if isinstance(weights, dict):

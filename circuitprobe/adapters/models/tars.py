@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
-from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
-from circuitprobe.adapters.models.pickles import scan_pickle
+from circuitprobe.adapters.archives import DAMAGED, read_tar
+from circuitprobe.adapters.models.files import MODEL_FILE, FileFacts, FileKind, refuse_beyond, truncated
+from circuitprobe.adapters.models.pickles import Contents, scan
 from circuitprobe.adapters.models.strangers import packed
 
 _TORCH = frozenset({"sys_info", "pickle", "storages", "tensors"})
@@ -25,19 +25,15 @@ def look_into_tar(path: Path) -> FileFacts:
         ModelError: it is damaged, or an archive of files that has to be unpacked.
     """
     try:
-        with tarfile.open(path) as archive:
-            names = []
-            for member in archive:
-                names.append(member.name)
-                if len(names) == _MEMBERS:
-                    break
+        with read_tar(path, MODEL_FILE, first=_MEMBERS) as archive:
+            names = archive.names
             if not set(names) >= _TORCH:
                 raise packed(path, "a tar archive", [name for name in names if "." in name.rsplit("/", 1)[-1]])
             found: dict[str, None] = {}
             for name in sorted(_TORCH):
-                member_file = archive.extractfile(name)
-                if member_file is not None:
-                    found.update(dict.fromkeys(scan_pickle(member_file.read())[0]))
-    except (tarfile.TarError, EOFError, OSError) as error:
+                within = scan(Contents.of(archive.read(name) or b""))
+                refuse_beyond(path, within)
+                found.update(dict.fromkeys(within.imports))
+    except (*DAMAGED, OSError) as error:
         raise truncated(path) from error
     return FileFacts(FileKind.PICKLE, tuple(found))

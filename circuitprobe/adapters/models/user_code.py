@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitprobe.adapters.models.importable import ImportableFrom
+from circuitprobe.adapters.user_files import MOST_TEXT, read_file
 from circuitprobe.errors import UsageError
 
 
@@ -69,7 +70,7 @@ def _is_taken(path: Path) -> bool:
 
 def _parsed(path: Path, option: str) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return ast.parse(read_file(path, MOST_TEXT), filename=str(path))
     except OSError as error:
         raise UsageError(
             f"{option} {path}: {error.strerror}", expected="a Python file", fix="check the path"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from circuitprobe.adapters.models.files import FileFacts, FileKind, truncated
-from circuitprobe.adapters.models.pickles import scan_pickle
+from circuitprobe.adapters.archives import DAMAGED, ZipReader
+from circuitprobe.adapters.models.files import (
+    FIX,
+    MODEL_FILE,
+    FileFacts,
+    FileKind,
+    pickle_facts,
+    refuse_beyond,
+    truncated,
+)
+from circuitprobe.adapters.models.pickles import BeyondBoundsError, Contents, scan
 from circuitprobe.adapters.models.strangers import packed
+from circuitprobe.adapters.models.tensor_pickles import pickle_in, scan_archive
 from circuitprobe.errors import ModelError
-
-_SLACK = 16 * 2**20
-_FIX = "a file written by torch.save, torch.jit.save, torch.export.save or circuitprobe train"
 
 
 def look_into_zip(path: Path) -> FileFacts:
@@ -24,28 +28,27 @@ def look_into_zip(path: Path) -> FileFacts:
         ModelError: it is damaged, would inflate without bounds, names an entry twice, or is none of torch's.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_bomb(path, archive)
-            names = archive.namelist()
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-            _refuse_doubles(path, names)
+        with ZipReader(path, MODEL_FILE, path.name) as archive:
+            names = archive.names
+            archive.check()
             facts = _facts(path, archive, names)
     except RuntimeError as error:
         # a password, or a compression that Python does not know
         raise ModelError(
             f"{path.name} is a zip archive that cannot be read here: {error}",
             expected="a model file, whose entries torch stores as they are",
-            fix=_FIX,
+            fix=FIX,
         ) from error
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (*DAMAGED, OSError) as error:
         raise truncated(path) from error
+    except BeyondBoundsError as error:
+        raise MODEL_FILE.refused(f"{path.name} holds {error}") from error
     if facts is None:
         raise _of_others(path, names)
     return facts
 
 
-def _facts(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts | None:
+def _facts(path: Path, archive: ZipReader, names: list[str]) -> FileFacts | None:
     if any(name.endswith(("/archive_format", "/models/model.json")) for name in names) or {
         "version",
         "serialized_exported_program.json",
@@ -59,8 +62,9 @@ def _facts(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts 
         )
     if is_script(names):
         return FileFacts(FileKind.TORCH_SCRIPT)
-    inner = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
-    return FileFacts(FileKind.TORCH_ARCHIVE, *scan_pickle(archive.read(inner[0]))) if inner else None
+    if pickle_in(archive) is None:
+        return None
+    return pickle_facts(path, FileKind.TORCH_ARCHIVE, scan_archive(archive)[0])
 
 
 def is_script(names: Iterable[str]) -> bool:
@@ -69,7 +73,7 @@ def is_script(names: Iterable[str]) -> bool:
     return any(each[-1] == "constants.pkl" or "code" in each[:-1][:2] for each in parts)
 
 
-def _exported(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFacts:
+def _exported(path: Path, archive: ZipReader, names: list[str]) -> FileFacts:
     """An exported program; imports are those of its pickles: sample inputs, subclass tensors, custom objects."""
     programs = [name for name in names if "/models/" in f"/{name}" and name.endswith(".json")]
     older = "serialized_exported_program.json" in names
@@ -85,48 +89,24 @@ def _exported(path: Path, archive: zipfile.ZipFile, names: list[str]) -> FileFac
     for name in names:
         content = archive.read(name)
         if content.startswith(b"PK\x03\x04"):
-            content = _pickle_within(content)
+            with ZipReader(content, MODEL_FILE, f"{name} in {path.name}", archive.budget) as inner:
+                pickled = pickle_in(inner)
+                content = b"" if pickled is None else inner.read(pickled)
         # raw weights begin as they like; entries called pickles, and pickles whatever they are called
         if content[:1] == b"\x80" and content[-1:] == b".":
-            found.update(dict.fromkeys(scan_pickle(content)[0]))
+            within = scan(Contents.of(content))
+            # raw weights that look like a pickle are no whole one
+            if within.whole:
+                refuse_beyond(path, within)
+            found.update(dict.fromkeys(within.imports))
     return FileFacts(FileKind.EXPORTED, tuple(found))
-
-
-def _pickle_within(content: bytes) -> bytes:
-    import io
-
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        return archive.read(inner[0]) if inner else b""
-
-
-def _refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
-    """Torch stores its entries uncompressed; what inflates to many times the file is none of its archives."""
-    inflated = sum(entry.file_size for entry in archive.infolist())
-    if inflated > 2 * path.stat().st_size + _SLACK:
-        raise ModelError(
-            f"{path.name} is a zip archive of {path.stat().st_size:,} bytes that would inflate to {inflated:,}",
-            expected="a model file, whose entries torch stores uncompressed",
-            fix=_FIX,
-        )
-
-
-def _refuse_doubles(path: Path, names: list[str]) -> None:
-    """Two entries of one name: which of them is read differs between readers, so that one could be shown and another run."""
-    double = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if double:
-        raise ModelError(
-            f"{path.name} holds the entry {double[0]} twice: damaged, or made to look like another file",
-            expected="an archive as torch writes it, every entry once",
-            fix=_FIX,
-        )
 
 
 def _of_others(path: Path, names: list[str]) -> ModelError:
     """What a zip archive is that torch did not write."""
     if {"metadata.json", "config.json"} <= set(names) or "model.weights.h5" in names:
         return ModelError(
-            f"{path.name} is a Keras model", expected="a PyTorch model", fix="rebuild it in PyTorch and " + _FIX
+            f"{path.name} is a Keras model", expected="a PyTorch model", fix="rebuild it in PyTorch and " + FIX
         )
     if names and all(name.endswith(".npy") for name in names):
         return ModelError(
@@ -139,7 +119,7 @@ def _of_others(path: Path, names: list[str]) -> ModelError:
         return ModelError(
             f"{path.name} is a skops file, as scikit-learn models are saved",
             expected="a PyTorch model",
-            fix="load it with skops, then torch.save the network that it holds; " + _FIX,
+            fix="load it with skops, then torch.save the network that it holds; " + FIX,
         )
     models = [name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".safetensors", ".pt2", ".bin"))]
     if models:
@@ -147,5 +127,5 @@ def _of_others(path: Path, names: list[str]) -> ModelError:
     return ModelError(
         f"{path.name} is a zip archive that torch did not write ({len(names)} entries, first {names[0] if names else 'none'})",
         expected="a model file",
-        fix=_FIX,
+        fix=FIX,
     )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, JsonValue
 
+from circuitprobe.adapters.user_files import MOST_JSON, read_file
 from circuitprobe.errors import UsageError
 from circuitprobe.report.json_text import json_text
+from circuitprobe.report.sampled import validated
 from circuitprobe.study.findings.auc import AucFinding
 from circuitprobe.study.findings.collapse import CollapseFinding
 from circuitprobe.study.findings.differences import DifferencesFinding
@@ -126,17 +128,15 @@ class StudyReport(FindingModel):
         Raises:
             UsageError: the file is not there or not a report of this version.
         """
-        from pydantic import ValidationError
-
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            return validated(cls, read_file(path, MOST_JSON))
         except OSError as error:
             raise UsageError(
                 f"cannot read {path}: {error.strerror}",
                 expected="the JSON of a study's report",
                 fix="circuitprobe study report DIR --json FILE",
             ) from error
-        except (ValidationError, UnicodeDecodeError) as error:
+        except ValueError as error:
             first = " ".join(str(error).splitlines()[:3])
             raise UsageError(
                 f"{Path(path).name} is not a study's report of version {STUDY_REPORT_VERSION}: {first}",

@@ -250,11 +250,15 @@ def test_dictionaries_within_themselves_are_gone_through_once(tmp_path: Path) ->
     inner: dict[str, Any] = {"odd": np.float64(1.0)}
     for _ in range(40):
         inner = {str(number): inner for number in range(30)}
-    inner["self"] = inner
-    torch.save({"x": inner, "state_dict": state()}, tmp_path / "m.pt")
+    torch.save({"x": inner, "state_dict": state()}, tmp_path / "bomb.pt")
+    with pytest.raises(ModelError):
+        load(tmp_path / "bomb.pt", factory="styles:make")
+    small: dict[str, Any] = {"odd": np.float64(1.0)}
+    small["self"] = small
+    torch.save({"x": small, "state_dict": state()}, tmp_path / "m.pt")
     assert_doubles(load(tmp_path / "m.pt", factory="styles:make"))
     torch.save({"x": inner, "a": 1}, tmp_path / "m.pt")
-    with pytest.raises(ModelError, match="holds a dict"):
+    with pytest.raises(ModelError, match="hold each other over and over"):
         load(tmp_path / "m.pt")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import circuitprobe as cp
 from circuitprobe.adapters.models import LoadOptions, ModelSpec, ProbedVAE, load_model
-from circuitprobe.adapters.models.files import scan_pickle
+from circuitprobe.adapters.models.pickles import Contents, scan
 from circuitprobe.errors import CircuitProbeError, ModelError, UsageError
 
 ROWS = torch.tensor([[0.5, -1.0, 3.0], [2.0, 0.0, 1.0]])
@@ -176,7 +176,7 @@ def test_trusted_pickle_is_run_so_the_bomb_is_live(tmp_path: Path) -> None:
 
 def test_the_scan_names_what_a_pickle_imports() -> None:
     for protocol in (0, 2, 4):
-        assert scan_pickle(pickle.dumps(Bomb(Path("x")), protocol=protocol))[0][0].endswith(".open")
+        assert scan(Contents.of(pickle.dumps(Bomb(Path("x")), protocol=protocol))).imports[0].endswith(".open")
 
 
 @pytest.mark.parametrize(
