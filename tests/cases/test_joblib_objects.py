@@ -260,5 +260,5 @@ def test_what_inflates_without_end_is_not_followed(made: Classes) -> None:
         for _ in range(1024):
             out.write(packer.compress(bytes(2**20)))
         out.write(packer.compress(b".") + packer.flush())
-    with pytest.raises(ModelError, match="a pickle, compressed by zlib"):
+    with pytest.raises(ModelError, match="inflates to more than"):
         cp.load("m.bin")
