@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from circuitprobe.text import visible_lines
+
 
 class CircuitProbeError(Exception):
     """Bad input, told in three parts; the command line prints them and exits with code 2.
@@ -27,7 +29,8 @@ class CircuitProbeError(Exception):
         return _again, (type(self), self.seen, self.expected, self.fix)
 
     def __str__(self) -> str:
-        return f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}"
+        # also a traceback, a notebook and pytest print it: what a file is called must not steer a terminal there either
+        return visible_lines(f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}")
 
 
 def _again(kind: type[CircuitProbeError], seen: str, expected: str, fix: str) -> CircuitProbeError:
