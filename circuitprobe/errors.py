@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from circuitprobe.text import visible_lines
 
+LONGEST = 4000
+"""Characters of one part of a message."""
+
 
 class CircuitProbeError(Exception):
     """Bad input, told in three parts; the command line prints them and exits with code 2.
@@ -30,7 +33,13 @@ class CircuitProbeError(Exception):
 
     def __str__(self) -> str:
         # also a traceback, a notebook and pytest print it: what a file is called must not steer a terminal there either
-        return visible_lines(f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}")
+        seen, expected, fix = (_bounded(part) for part in (self.seen, self.expected, self.fix))
+        return visible_lines(f"{seen}\n  expected: {expected}\n  try:      {fix}")
+
+
+def _bounded(text: str) -> str:
+    """A part of a message that quotes what is in a file may quote a megabyte."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def _again(kind: type[CircuitProbeError], seen: str, expected: str, fix: str) -> CircuitProbeError:

@@ -1,9 +1,9 @@
 r"""Text that comes from files, as a terminal, a log or a page may show it.
 
 Names of columns, categories, files and classes are data. A control character among them could move the cursor, set the title of
-the window or turn the order of letters round; one without a width could make two names look alike. Each is shown as Python writes it
-in a string: ``\x1b``, ``\u202e``, ``\udc9b``. The rule is an allow-list, ``str.isprintable``, less the few letters that
-Unicode counts as printable and that show nothing.
+the window or turn the order of letters round; one without a width could make two names look alike. Each is shown as Python writes
+it in a string: ``\x1b``, ``\u202e``, ``\udc9b``. The rule is an allow-list, ``str.isprintable``, less the few letters that Unicode
+counts as printable and that show nothing.
 """
 
 from __future__ import annotations

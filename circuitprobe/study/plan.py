@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, IMAGE_BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
-from circuitprobe.adapters.data.toml_file import load_toml, parse_toml
+from circuitprobe.adapters.toml_file import load_toml, parse_toml
 from circuitprobe.errors import UsageError
 from circuitprobe.reference_models import ARCHITECTURES
 from circuitprobe.reference_models.objectives import Modality
@@ -23,6 +23,8 @@ FILE = "study.toml"
 SEEDS = (0, 1, 2)
 STRENGTHS = tuple(arch for arch in ARCHITECTURES if arch != "vae")
 """Architectures with a hyperparameter of their own."""
+
+MOST_RUNS = 100_000
 
 HEADING = """\
 # A study of circuitprobe: everything that decides its figures.
@@ -64,6 +66,13 @@ class Grid(_Part):
     @classmethod
     def _known_benchmarks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return _known(given, ALL_BENCHMARKS, "benchmark")
+
+    @model_validator(mode="after")
+    def _of_a_size_that_ends(self) -> Grid:
+        runs = len(self.architectures) * len(self.benchmarks) * len(self.seeds)
+        if runs > MOST_RUNS:
+            raise ValueError(f"{runs:,} runs; a study has {MOST_RUNS:,} at most")
+        return self
 
 
 Name = Annotated[str, AfterValidator(lambda name: _known((name,), ALL_BENCHMARKS, "benchmark")[0])]
