@@ -53,7 +53,7 @@ def read_snapshot(path: str | Path) -> Snapshot:
             path, f"{Path(path).name} is a baseline of version {version}, this one reads {BASELINE_VERSION}"
         )
     try:
-        snapshot = Snapshot.model_validate_json(json.dumps(_with_details(content, Path(path))))
+        snapshot = Snapshot.model_validate_json(json.dumps(_with_details(content, Path(path))), strict=True)
     except ValidationError as error:
         raise _unreadable(path, f"{Path(path).name} is no baseline: {' '.join(str(error).splitlines()[:3])}") from error
     for what in lacking(snapshot):
