@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitprobe.adapters.data.near_names import listed
+from circuitprobe.adapters.data.plain_arrays import plain_array, readable
 from circuitprobe.adapters.data.reservoir import row_keys, smallest_keys
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.types import Decode, Feature, FeatureKind
@@ -56,7 +57,7 @@ def array_data(
 
 
 def _to_numpy(x: np.ndarray[Any, Any] | Tensor) -> FloatArray:
-    array = x if isinstance(x, np.ndarray) else x.detach().cpu().double().numpy()
+    array = plain_array(readable(x))
     if array.ndim != 2:
         raise DataError(
             f"The array has shape {array.shape}.",

@@ -14,6 +14,7 @@ from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.adapters.data.npy_file import MAGIC, StoredArray, npy_array, npz_arrays
 from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.data.picture_folder import class_folders, picture_files, read_pictures
+from circuitprobe.adapters.data.plain_arrays import plain_array, readable
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.adapters.data.torch_file import OLDER_FORMAT, torch_arrays
 from circuitprobe.errors import DataError, UsageError
@@ -138,10 +139,9 @@ def read_array_source(
 
 def array_rows(values: np.ndarray[Any, Any] | Tensor, *, rows: int | None, seed: int) -> ArrayRows:
     """The audited rows of images that are in memory."""
-    index = drawn_rows(len(values), rows, seed)
-    picked = values[index]
-    array = picked if isinstance(picked, np.ndarray) else picked.detach().cpu().numpy()
-    return ArrayRows(array, "array", len(values), index)
+    given = readable(values)
+    index = drawn_rows(len(given), rows, seed)
+    return ArrayRows(plain_array(given[index]), "array", len(given), index)
 
 
 def _from_folder(folder: Path, rows: int | None, seed: int, array: str | None, target: str | None) -> ArrayRows:
