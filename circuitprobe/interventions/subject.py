@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from circuitprobe.adapters.data import array_data, check_groups, patch_features
 from circuitprobe.adapters.data.plain_arrays import plain_array, readable
-from circuitprobe.adapters.models import ProbedVAE, require_width, wrap
+from circuitprobe.adapters.models import ProbedVAE, check_weights, require_width, wrap
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.interventions.baseline import Baseline, Halves, posterior_output, run_baseline
 from circuitprobe.interventions.blocks import Blocks
@@ -221,6 +221,7 @@ def opened(vae: ProbedVAE | nn.Module | Subject, x: FloatArray | Tensor | None, 
     if x is None:
         raise UsageError("no rows", expected="x, rows in the model's space", fix="cp.interventions.latents(vae, x)")
     wrapped = vae if isinstance(vae, ProbedVAE) else wrap(vae)
+    check_weights(wrapped.model)
     given = _given(x)
     if given.ndim > 2:
         wrapped = replace(wrapped, row_shape=tuple(given.shape[1:]))
