@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -11,12 +12,22 @@ from typer.core import TyperCommand, TyperGroup
 from circuitprobe.streams import own
 
 
+@contextmanager
+def _drawn_by_typer() -> Iterator[None]:
+    try:
+        with redirect_stdout(own(sys.stdout)), redirect_stderr(own(sys.stderr)):
+            yield
+    except SystemExit:
+        # how rich answers a reader that has left
+        raise BrokenPipeError from None
+
+
 class Command(TyperCommand):
     """A command whose help page, which holds our own words alone, keeps its colours."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, which typer brings along or not
         """See click."""
-        with redirect_stdout(own(sys.stdout)), redirect_stderr(own(sys.stderr)):
+        with _drawn_by_typer():
             super().format_help(ctx, formatter)
 
 
@@ -25,5 +36,5 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """See click."""
-        with redirect_stdout(own(sys.stdout)), redirect_stderr(own(sys.stderr)):
+        with _drawn_by_typer():
             super().format_help(ctx, formatter)

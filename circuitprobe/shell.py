@@ -68,6 +68,13 @@ def _code_of(app: Callable[..., object]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
+    except SystemExit as error:
+        sys.stderr.write(
+            f"circuitprobe: code that was run on the way asked the process to end: exit({error.code!r})\n"
+            "  expected: a model, and files of --import, that define classes and functions and go on\n"
+            '  try:      put what ends the process under if __name__ == "__main__":\n'
+        )
+        return EXIT_ERROR
     except OSError as error:
         return _output_failed(error)
     except MemoryError:
