@@ -285,7 +285,7 @@ def test_a_terminal_keeps_its_colours_and_gets_no_others(tmp_path: Path) -> None
     """In a terminal of its own, by the entry point: colours of the report are there, sequences of the content are not."""
     groups = (("\x1b]0;title\x07", ("\x1b[2J\u202e",)), ("c", ("d",)))
     audit, worse = (
-        audit_file(tmp_path / f"{number}.json", change, groups=groups)
+        audit_file(tmp_path / f"\x1b[2J\u202e{number}.json", change, groups=groups)
         for number, change in enumerate((lambda content: None, weak_z0))
     )
     child, end = pty.fork()
