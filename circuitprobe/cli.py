@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from circuitprobe import __version__
 from circuitprobe.cli_gate import baseline, check, compare
+from circuitprobe.cli_help import Command, Group
 from circuitprobe.cli_options import (
     ArrayName,
     AuditRows,
@@ -32,8 +34,10 @@ from circuitprobe.cli_options import (
     Trust,
 )
 from circuitprobe.cli_study import study
+from circuitprobe.streams import say
 
 app = typer.Typer(
+    cls=Group,
     name="circuitprobe",
     help="What a variational autoencoder has learned: which latent drives which column, through which units, "
     "and how sure that is.",
@@ -43,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-benchmarks = typer.Typer(help="The benchmarks: what there is, and as files.", no_args_is_help=True)
+benchmarks = typer.Typer(cls=Group, help="The benchmarks: what there is, and as files.", no_args_is_help=True)
 app.add_typer(benchmarks, name="data")
 app.add_typer(study, name="study")
 
@@ -52,11 +56,11 @@ app.add_typer(study, name="study")
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Options of the program itself."""
     if version:
-        typer.echo(f"circuitprobe {__version__}")
+        say(f"circuitprobe {__version__}")
         raise typer.Exit
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(
     model: Model,
     data: Rows,
@@ -137,10 +141,10 @@ def audit(
 
 
 for command in (check, baseline, compare):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
-@app.command()
+@app.command(cls=Command)
 def train(
     data: Rows,
     out: Annotated[Path, typer.Option("--out", help="Where the checkpoint goes.")],
@@ -202,13 +206,13 @@ def train(
                 progress=progress,
             )  # fmt: skip
     except TrainingInterrupted as kept:
-        typer.echo(f"circuitprobe: {kept}", err=True)
+        say(f"circuitprobe: {kept}", error=True)
         raise
     if not quiet:
-        typer.echo(training_summary(trained, data, str(out), progress.pace, array))
+        say(training_summary(trained, data, str(out), progress.pace, array))
 
 
-@app.command()
+@app.command(cls=Command)
 def schema(
     of: Annotated[
         Literal["audit", "study"], typer.Option(help="Of which JSON: audit --json, or study report --json.")
@@ -226,12 +230,12 @@ def schema(
         from circuitprobe.study.telling.model import json_schema
     text = json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        sys.stdout.write(text)
     else:
         write_atomically(out, lambda handle: handle.write(text.encode("utf-8")))
 
 
-@app.command()
+@app.command(cls=Command)
 def inspect(
     model: Model,
     data: Annotated[
@@ -277,7 +281,7 @@ def inspect(
     show(found)
 
 
-@benchmarks.command("list")
+@benchmarks.command("list", cls=Command)
 def list_benchmarks() -> None:
     """List the benchmarks: rows, features, targets, feature groups and sources."""
     from circuitprobe.adapters.benchmarks.overview import overviews
@@ -287,7 +291,7 @@ def list_benchmarks() -> None:
     show(BenchmarkList(overviews()))
 
 
-@benchmarks.command("export")
+@benchmarks.command("export", cls=Command)
 def export_benchmark(
     name: Annotated[
         str, typer.Argument(help="adult, default_credit, german_credit, wine_quality or dsprites.", show_default=False)
@@ -311,4 +315,4 @@ def export_benchmark(
     with progress_display(quiet=quiet) as progress:
         written = export(name, out, rows=rows, seed=seed, progress=progress)
     if not quiet:
-        typer.echo(str(written))
+        say(str(written))

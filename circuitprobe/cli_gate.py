@@ -96,14 +96,14 @@ def baseline(
 
     from circuitprobe.checking import make_baseline
     from circuitprobe.gate.baseline_file import details_path
-    from circuitprobe.report.words import plain
+    from circuitprobe.text import visible
 
     made = make_baseline(audit, out)
     seen = made.compared
     held = f"{len(seen.figures)} figures of the model, {len(seen.latents)} latents, {seen.rows.audited:,} rows"
     said = f"{out} and {details_path(out).name} beside it: {held}"
     if not quiet:
-        _print(lambda _: [Text(plain(said), overflow="fold")])
+        _print(lambda _: [Text(visible(said), overflow="fold")])
 
 
 def compare(
@@ -128,17 +128,19 @@ def _print(parts: Callable[[int], list[RenderableType]] | None, commands: Sequen
     """Print workflow commands and a report; a reader that leaves early (``| head``) changes no exit code."""
     from circuitprobe.checking import fence
     from circuitprobe.report.terminal import show_parts
-    from circuitprobe.streams import abandon_output
+    from circuitprobe.streams import abandon_output, say
 
     off, on = fence()
     try:
         for line in commands:
-            typer.echo(line)
+            say(line)
         if parts is not None:
-            typer.echo(off, nl=bool(off))
+            if off:
+                say(off)
             try:
                 show_parts(parts)
             finally:
-                typer.echo(on, nl=bool(on))
+                if on:
+                    say(on)
     except BrokenPipeError:
         abandon_output()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from circuitprobe.cli_help import Command, Group
 from circuitprobe.cli_options import (
     ArrayName,
     AuditRows,
@@ -26,6 +27,7 @@ from circuitprobe.cli_options import (
     Target,
     Trust,
 )
+from circuitprobe.streams import say
 
 if TYPE_CHECKING:
     from circuitprobe.report import AuditReport
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 FAILED = 1
 """Exit code of a study in which a run has failed."""
 
-study = typer.Typer(help="Many models trained and audited, and what they say together.", no_args_is_help=True)
+study = typer.Typer(
+    cls=Group, help="Many models trained and audited, and what they say together.", no_args_is_help=True
+)
 
 Executor = Annotated[str, typer.Option(help="local, processes of this machine; or ray, tasks of a cluster.")]
 Workers = Annotated[
@@ -47,7 +51,7 @@ Address = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Runs that have failed are tried again.")]
 
 
-@study.command("run")
+@study.command("run", cls=Command)
 def run(
     out: Annotated[Path, typer.Option("--out", help="Folder of the study; one that is there is gone on with.")],
     archs: Annotated[
@@ -97,7 +101,7 @@ def run(
         with study_display(quiet=quiet) as watcher:
             made = run_study(out, wanted, how, watcher, retry_failed=retry_failed)
     except KeyboardInterrupt:
-        typer.echo(f"circuitprobe: finished runs are kept in {out}; the same command goes on", err=True)
+        say(f"circuitprobe: finished runs are kept in {out}; the same command goes on", error=True)
         raise
     _tell(made, out, quiet=quiet)
 
@@ -105,18 +109,18 @@ def run(
 def _tell(made: Study, out: Path, *, quiet: bool) -> None:
     failed = made.outcome.failed
     for name, then, now in made.changed:
-        typer.echo(f"circuitprobe: the study was begun with {name} {then}, this is {now}", err=True)
+        say(f"circuitprobe: the study was begun with {name} {then}, this is {now}", error=True)
     if not quiet:
         whole = len(made.outcome.finished) + len(failed)
-        typer.echo(f"{len(made.outcome.finished)} of {whole} runs finished: {out}")
+        say(f"{len(made.outcome.finished)} of {whole} runs finished: {out}")
         for name, record in failed.items():
-            typer.echo(f"  {name}: {record.failure.text if record.failure else ''}")
-        typer.echo(f"next: circuitprobe study report {out}")
+            say(f"  {name}: {record.failure.text if record.failure else ''}")
+        say(f"next: circuitprobe study report {out}")
     if failed:
         raise typer.Exit(FAILED)
 
 
-@study.command("report")
+@study.command("report", cls=Command)
 def report(
     source: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, or an archive of it.")],
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON.")] = None,
@@ -143,7 +147,7 @@ def report(
         show(made)
 
 
-@study.command("audit")
+@study.command("audit", cls=Command)
 def audit(
     models: Annotated[list[str], typer.Argument(help="Model files or folders, as for circuitprobe audit.")],
     data: Annotated[str, typer.Option("--data", help="Table, images or a benchmark's name; one for all models.")],
@@ -200,7 +204,7 @@ def audit(
         with study_display(quiet=quiet) as watcher:
             outcome = run_audits(out, jobs, how, watcher, retry_failed=retry_failed)
     except KeyboardInterrupt:
-        typer.echo(f"circuitprobe: finished audits are kept in {out}; the same command goes on", err=True)
+        say(f"circuitprobe: finished audits are kept in {out}; the same command goes on", error=True)
         raise
     _tell_audits(outcome, out, quiet=quiet)
 

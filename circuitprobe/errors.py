@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from circuitprobe.text import visible_lines
+
+LONGEST = 4000
+"""Characters of one part of a message."""
+
 
 class CircuitProbeError(Exception):
     """Bad input, told in three parts; the command line prints them and exits with code 2.
@@ -27,7 +32,14 @@ class CircuitProbeError(Exception):
         return _again, (type(self), self.seen, self.expected, self.fix)
 
     def __str__(self) -> str:
-        return f"{self.seen}\n  expected: {self.expected}\n  try:      {self.fix}"
+        # also a traceback, a notebook and pytest print it: what a file is called must not steer a terminal there either
+        seen, expected, fix = (_bounded(part) for part in (self.seen, self.expected, self.fix))
+        return visible_lines(f"{seen}\n  expected: {expected}\n  try:      {fix}")
+
+
+def _bounded(text: str) -> str:
+    """A part of a message that quotes what is in a file may quote a megabyte."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def _again(kind: type[CircuitProbeError], seen: str, expected: str, fix: str) -> CircuitProbeError:

@@ -89,9 +89,11 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist's
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own, not public
     """What ``--circuitprobe-update`` changed."""
     if config.getoption(UPDATE):
+        from circuitprobe.text import visible_lines
+
         terminalreporter.write_sep("=", "circuitprobe baselines")
         for line in config.stash[_CHANGES] or ["no baseline was written: no test called assert_no_regression"]:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(visible_lines(line))
 
 
 @pytest.fixture(scope="session")

@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
-import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from circuitprobe.errors import CircuitProbeError
 from circuitprobe.import_path import leave_out_current_folder
-from circuitprobe.streams import abandon_output
+from circuitprobe.streams import abandon, abandon_output, open_closed_streams, shown_streams
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point: runs the command line and turns what users can mend into a message and exit code 2."""
     leave_out_current_folder()
+    open_closed_streams()
     try:
         from circuitprobe.cli import app
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
-    sys.exit(guarded(app))
+        leave(_interrupted())
+    leave(guarded(app))
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code, whatever threads still run in it.
+
+    Threads of a library, or of a user's model, that are in native code while the interpreter is taken down abort the process: its
+    exit code is then theirs. What ends in order comes first: handlers that were registered for the end, such as those that remove
+    temporary folders, then what is still to be written.
+    """
+    # a second ctrl-C ends a handler that hangs, without a traceback
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with shown_streams():
+        atexit._run_exitfuncs()  # noqa: SLF001 - what Py_Finalize calls; there is no public name for it
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            abandon(stream)
+    os._exit(code)
 
 
 def guarded(app: Callable[..., object]) -> int:
     """Run a typer application and give the process's exit code.
 
-    0 success; 2 usage, input or tool error, told on standard error; 130 interrupted by ctrl-C. A reader that closes the
+    0 success; 2 usage, input or tool error, with a message on standard error; 130 interrupted by ctrl-C. A reader that closes the
     pipe early (``| head``) is no error.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # a column's name must not end an audit because the terminal cannot show its letters
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    with shown_streams():
+        return _code_of(app)
+
+
+def _code_of(app: Callable[..., object]) -> int:
     try:
         code = app(standalone_mode=False, prog_name="circuitprobe")
         sys.stdout.flush()
@@ -45,6 +70,13 @@ def guarded(app: Callable[..., object]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
+    except SystemExit as error:
+        sys.stderr.write(
+            f"circuitprobe: code that was run on the way asked the process to end: exit({error.code!r})\n"
+            "  expected: a model, and files of --import, that define classes and functions and go on\n"
+            '  try:      put what ends the process under if __name__ == "__main__":\n'
+        )
+        return EXIT_ERROR
     except OSError as error:
         return _output_failed(error)
     except MemoryError:
@@ -58,7 +90,7 @@ def guarded(app: Callable[..., object]) -> int:
 
 def _usage(error: Exception) -> int:
     """Typer's own errors; their class has moved between its versions, what they can do has not."""
-    error.show()  # type: ignore[attr-defined]
+    error.show(file=sys.stderr)  # type: ignore[attr-defined]
     return EXIT_ERROR
 
 

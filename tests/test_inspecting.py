@@ -371,7 +371,7 @@ def test_names_are_literal_and_long_lists_are_cut() -> None:
     features = [Feature("[/red]\x1b[31m", FeatureKind.NUMERIC, (0,), Decode((0,)))]
     features += [Feature(f"f{i}", FeatureKind.NUMERIC, (i,), Decode((i,))) for i in range(1, 50)]
     text = printed(inspect(Net(width=50), rows(width=50), features=features))
-    assert "[/red]?[31m" in text
+    assert r"[/red]\x1b[31m" in text
     assert "\x1b" not in text
     assert "and 10 more; inspection.to_frame('features') has them" in text
 

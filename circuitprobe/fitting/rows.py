@@ -26,6 +26,7 @@ from circuitprobe.adapters.data import (
 from circuitprobe.adapters.data.column_names import names_an_index
 from circuitprobe.adapters.data.near_names import close_names, shell_word
 from circuitprobe.adapters.data.number_text import number_label
+from circuitprobe.adapters.data.plain_arrays import readable
 from circuitprobe.adapters.data.raw_file import find_file
 from circuitprobe.adapters.models import ProbedVAE, input_width, require_width
 from circuitprobe.errors import DataError, UsageError
@@ -203,6 +204,7 @@ def _fit_in_memory(vae: ProbedVAE, source: FloatArray | Tensor, options: DataOpt
             fix="pass a DataFrame that holds the target",
         )
     options.refuse_table_options("an array")
+    source = readable(source)
     if source.ndim in (3, 4) and options.features is None:
         return _with_groups(fit_images(vae, array_rows(source, rows=options.rows, seed=options.seed), options), options)
     if source.ndim > 2:

@@ -28,6 +28,7 @@ from circuitprobe.gate.under_test import (
     latent_figure,
     no_figure,
 )
+from circuitprobe.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from circuitprobe.gate.result import CheckResult
@@ -123,7 +124,7 @@ class Audited:
             raise short(error)  # noqa: B904 - the same error
 
     def __repr__(self) -> str:
-        return f"<audit of {self.report.model.source} on {self.report.data.source}>"
+        return visible(f"<audit of {self.report.model.source} on {self.report.data.source}>")
 
     if not TYPE_CHECKING:  # a type checker is to find misspelt names
 
@@ -168,13 +169,15 @@ def assert_no_regression(
         raise short(error)  # noqa: B904 - the same error
     failing = [entry for entry in result.results if entry.fails(strict=strict)]
     if failing:
-        raise AssertionError(_failure(result, [f"{entry.outcome}: {entry.message}" for entry in failing]))
+        raise AssertionError(
+            visible_lines(_failure(result, [f"{entry.outcome}: {entry.message}" for entry in failing]))
+        )
     for entry in result.results:
         if entry.outcome != "pass":
             category = InconclusiveWarning if entry.outcome == "inconclusive" else RegressionWarning
-            warnings.warn(f"{entry.outcome}: {entry.message}", category, stacklevel=2)
+            warnings.warn(visible_lines(f"{entry.outcome}: {entry.message}"), category, stacklevel=2)
     for warning in result.warnings:
-        warnings.warn(warning, DriftWarning, stacklevel=2)
+        warnings.warn(visible_lines(warning), DriftWarning, stacklevel=2)
 
 
 def _checked(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from circuitprobe.gate.words import figure_words
 from circuitprobe.report.layout import add_row, dim, plain_table
-from circuitprobe.report.words import plain
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def render(rows: Sequence[ComparedRow], names: Sequence[str], width: int) -> Ite
     """A line on what changed, then one row per figure; a list where the terminal is too narrow for a table."""
     changed = sum(row.change > BEYOND_CHANCE for row in rows)
     said = f"circuitprobe compare  {', '.join(names)}: {changed} of {len(rows)} figures differ beyond chance"
-    yield Text(plain(said), style="bold")
+    yield Text(visible(said), style="bold")
     yield Text()
     yield from _table(rows, names) if width >= REST + PER_AUDIT * len(names) else _listed(rows, names)
     yield Text()
@@ -38,7 +38,7 @@ def render(rows: Sequence[ComparedRow], names: Sequence[str], width: int) -> Ite
 
 def _table(rows: Sequence[ComparedRow], names: Sequence[str]) -> Iterator[RenderableType]:
     table = plain_table(
-        [("metric", False), ("latent", False), *((plain(name), True) for name in names), ("change", True)]
+        [("metric", False), ("latent", False), *((visible(name), True) for name in names), ("change", True)]
     )
     for row in rows:
         shown = (_shown(figure) for figure in row.figures)
@@ -49,7 +49,7 @@ def _table(rows: Sequence[ComparedRow], names: Sequence[str]) -> Iterator[Render
 def _listed(rows: Sequence[ComparedRow], names: Sequence[str]) -> Iterator[RenderableType]:
     for row in rows:
         of = f" of {_latents(row)}" if row.latent is not None else ""
-        yield Text(f"{plain(row.metric)}{plain(of)}  change {_change(row.change) or 'unknown'}", style=_style(row))
+        yield Text(f"{visible(row.metric)}{visible(of)}  change {_change(row.change) or 'unknown'}", style=_style(row))
         for name, figure in zip(names, row.figures, strict=True):
             yield Padding(dim(f"{name}: {_shown(figure) or 'none'}"), (0, 0, 0, 4))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from circuitprobe.adapters.data.near_names import did_you_mean
-from circuitprobe.adapters.data.toml_file import load_toml
+from circuitprobe.adapters.toml_file import load_toml
 from circuitprobe.errors import UsageError
 from circuitprobe.gate.metrics import ACTIVE, COMPLETENESS, NAMES, OF_LATENT, OF_MODEL, RANGES, SIMILARITY, better_of
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitprobe.report.words import plain
+from circuitprobe.streams import say
+from circuitprobe.text import visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,13 +55,12 @@ def summarise(text: str, environment: Mapping[str, str]) -> None:
         with Path(path).open("a", encoding="utf-8", errors="replace") as summary:
             summary.write(text)
     except OSError as error:
-        sys.stderr.write(f"circuitprobe: the job's summary cannot be written: {error.strerror}\n")
+        say(f"circuitprobe: the job's summary cannot be written: {error.strerror}", error=True)
 
 
 def _data(text: str) -> str:
-    # plain line by line: the log that shows the command is a terminal too
-    text = "".join(letter if letter in "\r\n" else plain(letter) for letter in text)
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # the log that shows the command is a terminal too
+    return visible_lines(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

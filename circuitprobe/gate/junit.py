@@ -6,11 +6,11 @@ demands more attributes and elements, the second allows them.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from circuitprobe.gate.words import gate_words, subject_words
+from circuitprobe.text import visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,14 +40,14 @@ def junit_error(error: CircuitProbeError, gates: Sequence[Gate], when: datetime)
     cases = []
     for name in [gate_words(gate) for gate in gates] or [SUITE]:
         case = _named(name)
-        told = {"message": _clean(error.seen), "type": type(error).__name__}
-        ET.SubElement(case, "error", told).text = _clean(str(error))
+        told = {"message": visible_lines(error.seen), "type": type(error).__name__}
+        ET.SubElement(case, "error", told).text = visible_lines(str(error))
         cases.append(case)
     return _written(cases, {}, when)
 
 
 def _case(result: CheckResult, entry: GateResult) -> ET.Element:
-    case, message = _named(f"{subject_words(entry)}: {entry.condition}"), _clean(entry.message)
+    case, message = _named(f"{subject_words(entry)}: {entry.condition}"), visible_lines(entry.message)
     if entry.fails(strict=result.strict):
         ET.SubElement(case, "failure", {"message": message, "type": entry.outcome}).text = message
     elif entry.outcome != "pass":
@@ -58,7 +58,7 @@ def _case(result: CheckResult, entry: GateResult) -> ET.Element:
 
 def _named(name: str) -> ET.Element:
     # a token of XML Schema: no spaces but single ones
-    return ET.Element("testcase", {"classname": CLASS, "name": " ".join(_clean(name).split()), "time": "0"})
+    return ET.Element("testcase", {"classname": CLASS, "name": " ".join(visible_lines(name).split()), "time": "0"})
 
 
 def _written(cases: Sequence[ET.Element], about: Mapping[str, str], when: datetime) -> str:
@@ -73,17 +73,9 @@ def _written(cases: Sequence[ET.Element], about: Mapping[str, str], when: dateti
     suite = ET.SubElement(root, "testsuite", attributes)
     properties = ET.SubElement(suite, "properties")
     for name, value in about.items():
-        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+        ET.SubElement(properties, "property", {"name": name, "value": visible_lines(value)})
     suite.extend(cases)
     ET.SubElement(suite, "system-out")
     ET.SubElement(suite, "system-err")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
-
-
-def _clean(text: str) -> str:
-    """Without the characters that XML 1.0 has no way to write; a mark in place of each, so that two names stay two."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\uD7FF\\uE000-\\uFFFD\\U00010000-\\U0010FFFF]")

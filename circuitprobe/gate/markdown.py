@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from circuitprobe.gate.rows import HEADER, cells, headline, how, remarks, verdict
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from circuitprobe.errors import CircuitProbeError
@@ -37,20 +39,24 @@ def markdown_error(error: CircuitProbeError) -> str:
 
 def escaped(text: str) -> str:
     """Names of columns are data: nothing in them may become markup, a mention, or a link to an issue or an address."""
-    return text.translate(_WRITTEN).replace("://", f":{_APART}//").replace("www.", f"www{_APART}.")
+    return (
+        visible(_BREAKS.sub(" ", text))
+        .translate(_WRITTEN)
+        .replace("://", f":{_APART}//")
+        .replace("www.", f"www{_APART}.")
+    )
 
 
 # GitHub looks for mentions, issues and addresses after entities have been resolved: only a letter of no width keeps them apart
 _APART = "&#8203;"
+_BREAKS = re.compile("[\t\n\r\u2028\u2029]")
 _WRITTEN = str.maketrans(
     {
-        **dict.fromkeys((*range(32), *range(127, 160)), "?"),
         **{ord(sign): f"\\{sign}" for sign in "\\`*_[]~|$"},
         ord("&"): "&amp;",
         ord("<"): "&lt;",
         ord(">"): "&gt;",
         ord("@"): f"@{_APART}",
         ord("#"): f"\\#{_APART}",
-        **{ord(sign): " " for sign in "\t\n\r\u2028\u2029"},
     }
 )

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from circuitprobe.gate.rows import HEADER, cells, headline, how, remarks, verdict
 from circuitprobe.report.layout import add_row, dim, hanging, plain_table
-from circuitprobe.report.words import plain
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def render(result: CheckResult, width: int) -> Iterator[RenderableType]:
         result: of a check.
         width: of the terminal in columns.
     """
-    yield Text(plain(headline(result)), style=STYLES[result.outcome])
+    yield Text(visible(headline(result)), style=STYLES[result.outcome])
     yield Text(verdict(result), style="bold" if result.exit_code else "")
     yield Text()
     told = [entry for entry in result.results if entry.outcome != "pass"]
@@ -57,7 +57,7 @@ def _table(result: CheckResult) -> RenderableType:
 def _listed(result: CheckResult) -> Iterator[RenderableType]:
     for entry in result.of("pass"):
         what, baseline, new, difference, tolerance, outcome = cells(entry)
-        yield Text.assemble((outcome, STYLES[entry.outcome]), f"  {plain(what)}")
+        yield Text.assemble((outcome, STYLES[entry.outcome]), f"  {visible(what)}")
         shown = f"{baseline} -> {new}" if baseline else new
         if difference:
             shown += f", a change of {difference}"

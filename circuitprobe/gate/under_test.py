@@ -14,6 +14,7 @@ from circuitprobe.gate.decide import Kind, Side, limit_test
 from circuitprobe.gate.metrics import COMPLETENESS, LATENT, MODEL
 from circuitprobe.gate.questions import latent_side, side_of
 from circuitprobe.gate.words import figure_words
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from circuitprobe.gate.snapshot import Snapshot
@@ -75,11 +76,12 @@ class Asserted:
         __tracebackhide__ = True
         bound = _number(limit, "at_least" if kind == "min" else "at_most")
         demanded = f"demanded: {'at least' if kind == 'min' else 'at most'} {bound:.4g}"
+        name = visible(self.name)
         if self.value is None:
-            raise AssertionError(f"{self.name} is undefined; {demanded}")
+            raise AssertionError(f"{name} is undefined; {demanded}")
         test = limit_test(self.side, bound, kind)
         decided = test.outcome(test.p)
-        said = f"{self.name} is {figure_words(self.side.figure)}; {demanded}"
+        said = f"{name} is {figure_words(self.side.figure)}; {demanded}"
         if decided == "regression":
             raise AssertionError(said)
         if decided == "inconclusive":
@@ -93,7 +95,7 @@ class Asserted:
         return self
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {figure_words(self.side.figure)}>"
+        return f"<{visible(self.name)}: {figure_words(self.side.figure)}>"
 
 
 def _number(limit: object, method: str) -> float:

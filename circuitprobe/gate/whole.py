@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from circuitprobe.gate.metrics import COMPLETENESS, LATENT, LEAST_KL, SCORES
+from circuitprobe.errors import DataError
+from circuitprobe.gate.metrics import COMPLETENESS, LATENT, LEAST_KL, RANGES, SCORES, TRUTH
+from circuitprobe.report.consistent_numbers import BIAS, ENOUGH, FROM_0, of_numbers
+from circuitprobe.report.consistent_resamples import agreement
 
 if TYPE_CHECKING:
     from circuitprobe.gate.snapshot import Compared, SeenLatent, Snapshot
     from circuitprobe.types import Estimate
+
+MEANS = ("ces", "ces_prior", "on_support_rate", "on_support_rate_prior", "kl", "mse")
+"""Figures that are means over rows, which their intervals hold; others may lie a little outside."""
 
 OF_HALF, OF_VALUE = 0.1, 1e-3
 """How far a figure may lie from the unrounded one: more than rounding moves it, as a share of half its interval and of itself."""
@@ -32,6 +38,8 @@ def lacking(snapshot: Snapshot) -> Iterator[str]:
         if any(not len(r.value) == len(r.low) == len(r.high) for r in response.values()):
             yield f"responses of {name} have values without intervals"
     yield from _other_values(snapshot)
+    yield from _numbers(snapshot)
+    yield from _other_resamples(snapshot)
 
 
 def _figures_missing(compared: Compared) -> Iterator[str]:
@@ -67,16 +75,57 @@ def _of_latent(name: str, latent: SeenLatent, compared: Compared) -> Iterator[st
         yield f"{name} is {'' if latent.active else 'not '}active with a KL of {kl.value:g}"
 
 
-def _other_values(snapshot: Snapshot) -> Iterator[str]:
-    """Figures that are not those of the details, from which differences are computed."""
+def _numbers(snapshot: Snapshot) -> Iterator[str]:
+    """Numbers that cannot be: without bounds, outside their intervals, of more rows than were audited."""
     compared = snapshot.compared
+    if compared.rows.audited < 1:
+        yield f"rows.audited is {compared.rows.audited}; expected 1 or more"
+    kept = snapshot.details.resamples
+    few = BIAS if kept is not None and kept.count < ENOUGH else 0.0
+    yield from of_numbers(snapshot.details, "details")
+    for key, figure in _figures(compared).items():
+        metric = key.partition(":")[0]
+        yield from of_numbers(figure, key.replace(":", " of "), RANGES.get(metric), few if metric in MEANS else BIAS)
+        if figure.n > compared.rows.audited and metric not in TRUTH:
+            yield f"{key.replace(':', ' of ')} is of {figure.n} rows; expected {compared.rows.audited} at most, the rows audited"
+    for name, latent in compared.latents.items():
+        yield from of_numbers(latent.effects, f"effects of {name}", FROM_0, few)
+        yield from of_numbers(latent.group_effects, f"group_effects of {name}", FROM_0, few)
+        for estimate in (*latent.effects.values(), *latent.group_effects.values()):
+            if estimate.n > compared.rows.audited:
+                yield f"an effect of {name} is of {estimate.n} rows; expected {compared.rows.audited} at most, the rows audited"
+    for name, feature in compared.features.items():
+        for end in ("spread", "spread_low", "spread_high"):
+            yield from of_numbers(getattr(feature, end), f"{end} of {name}", FROM_0)
+
+
+def _figures(compared: Compared) -> dict[str, Estimate]:
+    """Every figure by the name that its resamples have."""
     figures = dict(compared.figures)
     for name, latent in compared.latents.items():
         figures |= {f"{metric}:{name}": figure for metric, figure in latent.figures.items()}
-    for key, figure in figures.items():
+    return figures
+
+
+def _other_values(snapshot: Snapshot) -> Iterator[str]:
+    """Figures that are not those of the details, from which differences are computed."""
+    for key, figure in _figures(snapshot.compared).items():
         exact = snapshot.exact(key, figure).value
         if figure.value is not None and exact is not None and abs(exact - figure.value) > _room(figure):
             yield f"{key.replace(':', ' of ')} is {figure.value:g}, and {exact:g} in its details"
+
+
+def _other_resamples(snapshot: Snapshot) -> Iterator[str]:
+    """Intervals that are not those of the resamples in the details."""
+    figures, resamples = _figures(snapshot.compared), snapshot.details.resamples
+    for name in () if resamples is None else resamples.figures:
+        if name not in figures:
+            yield f"there are resamples of {name} and no such figure"
+        elif resamples is not None:
+            try:
+                yield from agreement(resamples, name, figures[name], name, every=False, room=_room(figures[name]))
+            except DataError as error:
+                yield error.seen
 
 
 def _room(figure: Estimate) -> float:

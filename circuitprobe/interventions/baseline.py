@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from circuitprobe.adapters.models import ProbedVAE, check_finite
+from circuitprobe.errors import ModelError
 from circuitprobe.probe import Readout
 from circuitprobe.probe.engine import Engine
 from circuitprobe.probe.sites import FoundSite
@@ -99,12 +101,14 @@ def run_baseline(
         codes = posterior_output(vae, inputs) if encoder is None else encoder.read(inputs, (), chunk)[0]
     z, log_var = split_posterior(codes, vae)
     check_finite(z, vae.recognition.encode)
+    _check_size(z, vae.recognition.encode)
     engine, sites = halves.decoder, halves.sites
     slices = tuple(engine.pieces(len(z), chunk))
     readings, hidden = [], []
     for rows in slices:
         output, captured = engine.once(z[rows], sites)
         check_finite(output, vae.recognition.decode)
+        _check_size(output, vae.recognition.decode)
         readings.append(readout.read(output))
         hidden.append(unit_activations(captured, sites))
     layers = tuple(torch.cat([part[number] for part in hidden]) for number in range(len(sites)))
@@ -119,6 +123,19 @@ def run_baseline(
         unit_std=tuple(_unit_std(layer, torch.finfo(z.dtype).eps) for layer in layers),
         slices=slices,
     )
+
+
+def _check_size(values: Tensor, what: str) -> None:
+    """Refuse numbers whose squares, which every effect is made of, are beyond the type's largest."""
+    # a factor of 1000 for what interventions add; half precision is squared in single
+    most = math.sqrt(torch.finfo(torch.float64 if values.dtype == torch.float64 else torch.float32).max) / 1e3
+    reached = float(values.abs().max()) if values.numel() else 0.0
+    if reached > most:
+        raise ModelError(
+            f"{what} gives numbers up to {reached:.3g}",
+            expected=f"at most {most:.3g}, so that their squares can be summed in {str(values.dtype).removeprefix('torch.')}",
+            fix="look at the weights, some of which are that large; a model in float64 reaches further",
+        )
 
 
 def posterior_output(vae: ProbedVAE, x: Tensor) -> Tensor:

@@ -252,8 +252,7 @@ def latents(
         UsageError: ``values`` has another shape.
     """
     # no level-2 figure depends on source rows
-    itself = np.arange(0 if x is None else len(x))[None]
-    asked = Asked(features, groups, itself, seed, Run(chunk, memory, backend))
+    asked = Asked(features, groups, 1, seed, Run(chunk, memory, backend))
     with opened(vae, x, asked) as subject:
         points = latent_values(values, subject, n_values)
         dims = [list(latent.dims) for latent in subject.blocks.latents]

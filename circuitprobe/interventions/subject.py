@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from circuitprobe.adapters.data import array_data, check_groups, patch_features
-from circuitprobe.adapters.models import ProbedVAE, require_width, wrap
-from circuitprobe.errors import UsageError
-from circuitprobe.interventions.baseline import Baseline, Halves, posterior_output, run_baseline, to_numpy
+from circuitprobe.adapters.data.plain_arrays import plain_array, readable
+from circuitprobe.adapters.models import ProbedVAE, check_weights, require_width, wrap
+from circuitprobe.errors import DataError, UsageError
+from circuitprobe.interventions.baseline import Baseline, Halves, posterior_output, run_baseline
 from circuitprobe.interventions.blocks import Blocks
 from circuitprobe.interventions.conditions import without_condition
 from circuitprobe.interventions.shifts import Shifts
@@ -220,10 +221,11 @@ def opened(vae: ProbedVAE | nn.Module | Subject, x: FloatArray | Tensor | None, 
     if x is None:
         raise UsageError("no rows", expected="x, rows in the model's space", fix="cp.interventions.latents(vae, x)")
     wrapped = vae if isinstance(vae, ProbedVAE) else wrap(vae)
-    given = torch.as_tensor(x)
+    check_weights(wrapped.model)
+    given = _given(x)
     if given.ndim > 2:
         wrapped = replace(wrapped, row_shape=tuple(given.shape[1:]))
-    rows = to_numpy(given.flatten(1))
+    rows = given.reshape(len(given), -1)
     if asked.features is not None:
         features = tuple(asked.features)
     else:
@@ -310,6 +312,23 @@ def subject_of(
         shifts=Shifts(torch.where(scale > 0, scale, torch.inf).to(base.z), blocks, indices=vae.codes is not None),
         run=run,
     )
+
+
+def _given(x: FloatArray | Tensor) -> FloatArray:
+    """Rows as numbers, shape (rows, ...).
+
+    Raises:
+        DataError: no array of finite numbers with rows and dimensions.
+    """
+    try:
+        array = plain_array(readable(x if isinstance(x, np.ndarray | Tensor) else np.asarray(x)))
+    except ValueError as error:
+        raise DataError(
+            f"The rows are a {type(x).__name__}: {error}.", expected="an array", fix="np.asarray(x)"
+        ) from None
+    flat = array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
+    values = array_data(flat, rows=None)[0]
+    return values.reshape(array.shape)
 
 
 def default_features(x: FloatArray) -> tuple[Feature, ...]:

@@ -147,10 +147,12 @@ class AuditReport(_Model):
             name: for messages.
 
         Raises:
-            UsageError: it is not a report of this schema's major version.
+            UsageError: it is not a report of this schema's major version, or contradicts itself; the message names the place.
         """
+        from circuitprobe.report.consistent import contradictions
+
         try:
-            return validated(cls, text)
+            report = validated(cls, text)
         except ValueError as error:
             first = str(error).splitlines()[:3]
             raise UsageError(
@@ -158,6 +160,13 @@ class AuditReport(_Model):
                 expected="a file written by circuitprobe audit --json of this version",
                 fix="audit again with --json",
             ) from error
+        for what in contradictions(report):
+            raise UsageError(
+                f"{name} contradicts itself: {what}",
+                expected="a file as circuitprobe audit --json wrote it",
+                fix="audit again with --json",
+            )
+        return report
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         from circuitprobe.report.terminal import render

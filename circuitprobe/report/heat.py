@@ -10,7 +10,8 @@ from rich.text import Text
 
 from circuitprobe.report.level_words import by_strength
 from circuitprobe.report.order import feature_names, group_names, ordered
-from circuitprobe.report.words import counted, measured, plain
+from circuitprobe.report.words import counted, measured
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
@@ -74,14 +75,14 @@ def matrix_strip(
         unicode: whether shades can be printed.
     """
     kept = sorted(sorted(range(len(rows)), key=lambda row: -sum(rows[row][1]))[:MOST_ROWS])
-    label = min(max((cell_len(plain(rows[row][0])) for row in kept), default=1), max(8, width // 3))
+    label = min(max((cell_len(visible(rows[row][0])) for row in kept), default=1), max(8, width // 3))
     count = min(len(latents), max(1, (width - label - 2) // CELL))
     largest = max((value for row in kept for value in rows[row][1][:count]), default=0.0)
     strip = Text(no_wrap=True, overflow="crop")
     strip.append(" " * (label + 1) + "".join(f"{name:>{CELL - 1}} " for name in latents[:count]) + "\n", style="dim")
     for row in kept:
         name, values = rows[row]
-        strip.append(f"{_fitted(plain(name), label, unicode=unicode)} ")
+        strip.append(f"{_fitted(visible(name), label, unicode=unicode)} ")
         for value in values[:count]:
             tone = shade(value, largest, unicode=unicode)
             darkest = tone == (SHADES if unicode else ASCII_SHADES)[-1]

@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from circuitprobe.report.words import interval, number, percent, plain
+from circuitprobe.report.words import interval, number, percent
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +33,7 @@ def hanging(mark: str, text: str, style: str = "") -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(mark, style=style), Text(plain(text), style=style))
+    grid.add_row(Text(mark, style=style), Text(visible(text), style=style))
     return grid
 
 
@@ -53,12 +54,12 @@ def plain_table(columns: Sequence[tuple[str, bool]]) -> Table:
 
 def add_row(to: Table, *cells: str | Text, style: str = "") -> None:
     """A row of cells taken literally: names from a user's table are no markup."""
-    to.add_row(*(Text(plain(cell)) if isinstance(cell, str) else cell for cell in cells), style=style)
+    to.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in cells), style=style)
 
 
 def dim(text: str) -> Text:
     """A remark."""
-    return Text(plain(text), style="dim", overflow="fold")
+    return Text(visible(text), style="dim", overflow="fold")
 
 
 def estimate_text(e: Estimate | None, width: int, *, unicode: bool) -> str:

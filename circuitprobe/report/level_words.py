@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from circuitprobe.report.model import AuditWarning
-from circuitprobe.report.words import counted, joined, percent, plain, short
+from circuitprobe.report.words import counted, joined, percent, short
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from circuitprobe.report.levels import CircuitReport, MediationEntry, MediationLevel, PathLevel, SenderReport
@@ -124,6 +125,6 @@ def not_run_warnings(
     for entry in parts:
         by_reason.setdefault(entry.reason, []).append(entry.part)
     return tuple(
-        AuditWarning(code="not_run", message=f"not run: {joined(names)}, because {plain(reason)}")
+        AuditWarning(code="not_run", message=f"not run: {joined(names)}, because {visible(reason)}")
         for reason, names in by_reason.items()
     )

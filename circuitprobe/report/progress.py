@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+from circuitprobe.console import lines_above, terminal
 
 
 class BarProgress:
@@ -39,7 +41,7 @@ class BarProgress:
 @contextmanager
 def progress_display(*, quiet: bool = False) -> Iterator[BarProgress]:
     """Bars that vanish when the work is done."""
-    console = Console(stderr=True)
+    console = terminal(error=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,7 +49,14 @@ def progress_display(*, quiet: bool = False) -> Iterator[BarProgress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+    hidden = quiet or not console.is_terminal
+    bars = Progress(
+        *columns, console=console, transient=True, disable=hidden, redirect_stdout=False, redirect_stderr=False
+    )
+    if hidden:
+        yield BarProgress(bars)
+        return
+    with bars, lines_above(console):
         yield BarProgress(bars)
 
 
@@ -117,11 +126,12 @@ class TrainingBar:
 @contextmanager
 def training_display(*, quiet: bool = False) -> Iterator[TrainingBar]:
     """A bar that vanishes when training has ended."""
-    console = Console(stderr=True)
+    console = terminal(error=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars, losses = Progress(*columns, console=console), Text(no_wrap=True, overflow="ellipsis")
     if quiet or not console.is_terminal:
         yield TrainingBar(bars, losses)
         return
-    with Live(Group(bars, losses), console=console, transient=True):
+    drawn = Live(Group(bars, losses), console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with drawn, lines_above(console):
         yield TrainingBar(bars, losses)

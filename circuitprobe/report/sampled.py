@@ -33,8 +33,9 @@ def validated(model: type[Model], text: bytes | str) -> Model:
         ValueError: it is no JSON.
     """
     content = parse_json(text.encode("utf-8") if isinstance(text, str) else text)
-    model.model_validate_json(json.dumps(sampled(content)))
-    return model.model_validate_json(text)
+    # strict: a number that is written as a text is none
+    model.model_validate_json(json.dumps(sampled(content)), strict=True)
+    return model.model_validate_json(text, strict=True)
 
 
 def sampled(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON

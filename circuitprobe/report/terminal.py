@@ -6,10 +6,11 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from circuitprobe.console import terminal
 from circuitprobe.report.code_words import code_words
 from circuitprobe.report.heat import heat_strip
 from circuitprobe.report.image_maps import error_map, latent_maps
@@ -82,28 +83,20 @@ def render(report: AuditReport, width: int, *, unicode: bool = True) -> Iterator
     yield from section("What was audited", _facts(report))
 
 
-class _PipedConsole(Console):
-    """Leaves a reader that stops early (``| head``) to the caller; rich would end the process with code 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Tell the caller."""
-        raise BrokenPipeError
-
-
 def show(report: RenderableType) -> None:
     """Print a report or an inspection on standard output.
 
     Raises:
         BrokenPipeError: the reader has closed the pipe.
     """
-    console = _PipedConsole(highlight=False)
+    console = terminal()
     console.print(report)
     console.file.flush()
 
 
 def show_parts(parts: Callable[[int], Iterable[RenderableType]]) -> None:
     """Print what ``parts`` makes for the width of standard output; see ``show``."""
-    console = _PipedConsole(highlight=False)
+    console = terminal()
     for part in parts(console.width):
         console.print(part)
     console.file.flush()
@@ -111,7 +104,7 @@ def show_parts(parts: Callable[[int], Iterable[RenderableType]]) -> None:
 
 def to_html(report: AuditReport) -> str:
     """The report as an HTML fragment with its own colours, for notebooks."""
-    console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True)
+    console = terminal(record=True, width=110, file=io.StringIO(), force_terminal=True)
     console.print(report)
     return console.export_html(
         inline_styles=True, code_format="<pre style='line-height:1.25;font-family:monospace'>{code}</pre>"

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from circuitprobe.report.code_words import code_words
 from circuitprobe.report.layout import NARROW, add_row, dim, plain_table, section
-from circuitprobe.report.words import counted, members_of, number, plain, short
+from circuitprobe.report.words import counted, members_of, number, short
+from circuitprobe.text import visible
 from circuitprobe.types import Link
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def render_inspection(found: Inspection, width: int, *, unicode: bool = True) ->
 def _title(found: Inspection) -> Text:
     title = Text("circuitprobe inspect  ", style="bold")
     title.append(
-        plain(f"{short(found.source)} ({found.class_name}, {counted(found.latents, 'latent')})"), style="bold cyan"
+        visible(f"{short(found.source)} ({found.class_name}, {counted(found.latents, 'latent')})"), style="bold cyan"
     )
     return title
 
@@ -155,7 +156,9 @@ def _sites(found: Inspection, sites: list[InspectedSite], width: int, *, unicode
         way = "-" if site.way is None else f"{site.way}: {site.way_reason}" if site.way_reason else site.way
         cells: list[str | Text] = [site.name, site.module_class, one_row, axis, units]
         cells += (
-            [audited, way] if wide else [Text(plain(audited) + ("" if site.way is None else f"\n{arrow} {plain(way)}"))]
+            [audited, way]
+            if wide
+            else [Text(visible(audited) + ("" if site.way is None else f"\n{arrow} {visible(way)}"))]
         )
         add_row(table, *cells, style="" if site.chosen else "dim")
     chosen = sum(site.chosen for site in sites)
@@ -178,7 +181,7 @@ def _overriding(found: Inspection) -> RenderableType:
             Text("model: put this into vae.toml, change what is wrong, and add --spec vae.toml", overflow="fold")
         )
         parts += [
-            Text(f"  {plain(line)}", style="dim" if line.startswith("#") else "cyan", overflow="fold")
+            Text(f"  {visible(line)}", style="dim" if line.startswith("#") else "cyan", overflow="fold")
             for line in found.spec
         ]
         parts.append(
@@ -190,7 +193,7 @@ def _overriding(found: Inspection) -> RenderableType:
     if found.sites:
         parts.append(
             Text(
-                f"sites: --sites '{plain(_example(found))}' chooses what level 3 patches; may be repeated",
+                f"sites: --sites '{visible(_example(found))}' chooses what level 3 patches; may be repeated",
                 overflow="fold",
             )
         )

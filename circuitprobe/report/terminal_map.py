@@ -14,7 +14,8 @@ from rich.tree import Tree
 from circuitprobe.report.layout import NARROW, dim, estimate_text, packed, share_text
 from circuitprobe.report.level_words import by_strength
 from circuitprobe.report.order import group_names, ordered
-from circuitprobe.report.words import counted, drives, joined, measured, number, percent, plain, short
+from circuitprobe.report.words import counted, drives, joined, measured, number, percent, short
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from circuitprobe.report.audit_report import AuditReport
@@ -93,7 +94,7 @@ class _Branches:
             named = drives(latent)
             if named:
                 driven = f"{joined([name for name, _ in named])} ({sum(share for _, share in named):.0%} of its effect)"
-                head.append(plain(f"; drives {driven}"), style="not bold")
+                head.append(visible(f"; drives {driven}"), style="not bold")
         elif sender is not None:
             head.append(f"  total effect {self._figure(sender.total)}", style="not bold")
         return head
@@ -132,7 +133,7 @@ class _Branches:
         """The strongest units, each with its path-specific effect and where it goes."""
         strongest = sorted(circuit.units, key=lambda unit: -(unit.effect.value or 0.0))[:most]
         rest = circuit.size - len(strongest)
-        items = [plain(self._unit(unit)) for unit in strongest] + ([counted(rest, "weaker unit")] if rest else [])
+        items = [visible(self._unit(unit)) for unit in strongest] + ([counted(rest, "weaker unit")] if rest else [])
         return Text(packed(items, self.width - MARGIN - 2 * GUIDE), overflow="fold")
 
     def _unit(self, unit: PathUnit) -> str:
@@ -159,7 +160,7 @@ class _Branches:
     def _listed(self, label: str, effects: Mapping[str, Estimate], rest: str) -> Text:
         """The largest effects, and how many more there are."""
         ranked = self._largest(effects)
-        items = [plain(f"{short(name)} {self._figure(e)}") for name, e in ranked[:MOST_GROUPS]]
+        items = [visible(f"{short(name)} {self._figure(e)}") for name, e in ranked[:MOST_GROUPS]]
         if len(ranked) > MOST_GROUPS:
             items.append(counted(len(ranked) - MOST_GROUPS, rest))
         room = self.width - MARGIN - GUIDE
@@ -167,8 +168,8 @@ class _Branches:
         return Text(label, style="cyan", overflow="fold").append(f"  {text}", style="default")
 
     def _line(self, label: str, text: str) -> Text:
-        line = Text(plain(short(label)), style="cyan", overflow="fold")
-        return line.append(f"  {plain(text)}", style="default")
+        line = Text(visible(short(label)), style="cyan", overflow="fold")
+        return line.append(f"  {visible(text)}", style="default")
 
     def _figure(self, e: Estimate) -> str:
         return estimate_text(e, self.width, unicode=self.unicode)

@@ -83,11 +83,6 @@ def drives(latent: LatentReport) -> list[tuple[str, float]]:
     return named
 
 
-def plain(text: str) -> str:
-    """Text without control characters: a column's name must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def members_of(names: Sequence[str], most: int = 24) -> str:
     """The members of a group; of the patches of an image the first few, as the maps show where they lie."""
     shown = names if len(names) <= most else names[: most // 3]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from circuitprobe.report.layout import NARROW, add_row, bullet, dim, estimate_text, hanging, plain_table
-from circuitprobe.report.words import number, plain
+from circuitprobe.report.words import number
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ def render(
     for name, record in failed.items():
         why = record.failure.text if record.failure else ""
         yield hanging(bullet(unicode=unicode), f"{name} failed: {why}", "red")
-    yield Text(plain(f"{len(reports)} of {len(reports) + len(failed)} audited"), style="bold")
+    yield Text(visible(f"{len(reports)} of {len(reports) + len(failed)} audited"), style="bold")
 
 
 def _fine(report: AuditReport) -> bool:

@@ -13,13 +13,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from circuitprobe.report.words import plain
+from circuitprobe.console import lines_above, terminal
 from circuitprobe.study.executor import Progress
 from circuitprobe.study.jobs import AuditJob, StudyJob
 from circuitprobe.study.perform import Record
 from circuitprobe.study.running import Silent, Watcher
 from circuitprobe.study.store import Standing
 from circuitprobe.study.time_left import seconds_left
+from circuitprobe.text import visible
 
 Job = StudyJob | AuditJob
 SIGNS = {
@@ -99,14 +100,15 @@ class Seen:
 @contextmanager
 def study_display(*, quiet: bool = False) -> Iterator[Watcher]:
     """What shows a study on standard error; the live table vanishes when it ends."""
-    console = Console(stderr=True)
+    console = terminal(error=True)
     if quiet:
         yield Silent()
     elif not console.is_interactive:
         # no terminal, or one that cannot go back to a line
         yield _Lines(console)
     else:
-        with Live(console=console, transient=True, auto_refresh=False) as live:
+        drawn = Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        with drawn as live, lines_above(console):
             yield _Table(Seen(), live, unicode=not console.options.ascii_only)
 
 
@@ -155,7 +157,7 @@ class _Lines(_Watching):
         self._say(f"{ended_words(record)} ({self.seen.summary})")
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(plain(text)), soft_wrap=True)
+        self._console.print(Text(visible(text)), soft_wrap=True)
 
 
 class _Table(_Watching):
@@ -167,12 +169,12 @@ class _Table(_Watching):
 
     def lost(self, job: Job, reason: str, attempt: int) -> None:
         super().lost(job, reason, attempt)
-        self._live.console.print(Text(plain(f"{job.name}: {reason}; tried again")))
+        self._live.console.print(Text(visible(f"{job.name}: {reason}; tried again")))
 
     def ended(self, job: Job, record: Record) -> None:
         super().ended(job, record)
         if record.status == "failed":
-            self._live.console.print(Text(plain(ended_words(record)), style="red"))
+            self._live.console.print(Text(visible(ended_words(record)), style="red"))
 
     def tick(self) -> None:
         if time.monotonic() - self._drawn >= 0.5:
@@ -244,7 +246,7 @@ def _at_work(seen: Seen, width: int) -> Table:
         else:
             cells = (f"{phase} {told.done / told.total:.0%}" if told and told.total else phase,)
         room = width - sum(len(cell) + 2 for cell in cells) - 2
-        table.add_row(*(Text(cell, no_wrap=True) for cell in (_end(plain(name), room), *cells)))
+        table.add_row(*(Text(cell, no_wrap=True) for cell in (_end(visible(name), room), *cells)))
     if len(seen.began) > SHOWN_AT_WORK:
         table.add_row(f"and {len(seen.began) - SHOWN_AT_WORK} more")
     return table

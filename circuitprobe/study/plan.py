@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from circuitprobe.adapters.benchmarks import ALL_BENCHMARKS, IMAGE_BENCHMARKS
 from circuitprobe.adapters.data.near_names import did_you_mean
-from circuitprobe.adapters.data.toml_file import load_toml, parse_toml
+from circuitprobe.adapters.toml_file import load_toml, parse_toml
 from circuitprobe.errors import UsageError
 from circuitprobe.reference_models import ARCHITECTURES
 from circuitprobe.reference_models.objectives import Modality
@@ -25,7 +25,7 @@ STRENGTHS = tuple(arch for arch in ARCHITECTURES if arch != "vae")
 """Architectures with a hyperparameter of their own."""
 
 MOST_RUNS = 50_000
-MOST_BYTES = 2**20
+
 HEADING = """\
 # A study of circuitprobe: everything that decides its figures.
 # `circuitprobe study run --out FOLDER` goes on with the study of a folder; `--study FILE` makes the same study elsewhere.
@@ -66,6 +66,13 @@ class Grid(_Part):
     @classmethod
     def _known_benchmarks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return _known(given, ALL_BENCHMARKS, "benchmark")
+
+    @model_validator(mode="after")
+    def _of_a_size_that_ends(self) -> Grid:
+        runs = len(self.architectures) * len(self.benchmarks) * len(self.seeds)
+        if runs > MOST_RUNS:
+            raise ValueError(f"{runs:,} runs; a study has {MOST_RUNS:,} at most")
+        return self
 
 
 Name = Annotated[str, AfterValidator(lambda name: _known((name,), ALL_BENCHMARKS, "benchmark")[0])]
@@ -182,12 +189,6 @@ def plan_of(text: bytes, name: str) -> Plan:
         text: of the file.
         name: for messages.
     """
-    if len(text) > MOST_BYTES:
-        raise UsageError(
-            f"{name} has {len(text):,} bytes",
-            expected="a file as `circuitprobe study run` writes it",
-            fix="name the folder of a study, or its archive",
-        )
     return _plan(parse_toml(text, f"study file {name!r}"), name)
 
 
@@ -203,14 +204,6 @@ def _plan(content: dict[str, Any], name: str) -> Plan:
             expected="a file as `circuitprobe study run` writes it",
             fix=f"correct it in {name}",
         ) from error
-    grid = plan.grid
-    runs = len(grid.seeds) * len(grid.benchmarks) * len(grid.architectures)
-    if runs > MOST_RUNS:
-        raise UsageError(
-            f"{name} describes {runs:,} runs",
-            expected=f"at most {MOST_RUNS:,}",
-            fix="several studies, of some seeds each",
-        )
     plan.jobs()
     return plan
 

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -48,7 +49,11 @@ class Lines:
 
 def run(folder: str) -> None:
     """The whole process."""
-    status = _made(Path(folder).resolve())
+    try:
+        status = _made(Path(folder).resolve())
+    except BaseException:  # noqa: BLE001 - whatever it is, its traceback is in the log and the run is lost
+        traceback.print_exc()
+        status = 1
     # everything is written; threads that a model has left behind are not waited for
     with suppress(OSError):
         sys.stdout.flush()

@@ -163,7 +163,7 @@ def test_hostile_names_are_names(
     assert max(cell_len(line.rstrip()) for line in shown) <= width
     assert {letter for letter in done.out if not letter.isprintable()} == {"\n"}
     if width == 200:
-        for name in ("[red]warm[/red]", "<script>alert(1)</script>", "**bold**", "?[31mred"):
+        for name in ("[red]warm[/red]", "<script>alert(1)</script>", "**bold**", r"\x1b[31mred"):
             assert name in done.out
     result = json.loads(Path("c.json").read_text(encoding="utf-8"))
     assert {entry["group"] for entry in result["results"]} == set(HOSTILE)

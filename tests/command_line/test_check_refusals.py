@@ -198,6 +198,16 @@ def of(*path: str, value: object) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def one_group(content: dict[str, Any]) -> None:
+    """All features in one group."""
+    content["data"]["groups"] = {"all": ["height", "weight", "income", "city", "smoker"]}
+    for feature in content["data"]["features"]:
+        feature["group"] = "all"
+    for latent in content["latents"]:
+        latent["group_effects"] = {"all": latent["group_effects"]["body"]}
+    content["scores"]["completeness"] = {"all": content["scores"]["completeness"]["body"]}
+
+
 def wide(content: dict[str, Any]) -> None:
     content["data"]["features"][0]["std"] = 5.0
 
@@ -211,7 +221,7 @@ UNLIKE: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = {
     "values": (of("settings", "intervention_values", value=5), ("intervention values: 5 against 8",)),
     "values from": (of("settings", "values_from", value="caller"), ("values from: caller against posterior",)),
     "groups": (
-        of("data", "groups", value={"all": ["height", "weight", "income", "city", "smoker"]}),
+        one_group,
         ("the feature group all",),
     ),
     "conditions": (of("data", "condition", value=["sex"]), ("conditions: sex against none",)),

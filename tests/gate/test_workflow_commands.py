@@ -47,12 +47,13 @@ def test_what_fails_is_an_error_and_the_rest_a_warning(outcome: str, level: str,
 
 @pytest.mark.parametrize("message", ["50% [1, 2]: x", "a\nb\r\nc", "%0A is no line", "x\n::error::y", "::", "%25%"])
 def test_messages_arrive_as_they_were(message: str) -> None:
+    shown = message.replace("\r", r"\r")
     (line,) = workflow_commands(check_result(gate_result("regression", message=message)))
     assert len(line.splitlines()) == 1
-    assert read(line)[2] == message
+    assert read(line)[2] == shown
     told = error_command(UsageError(message, expected="a, b: c", fix="d"))
     assert len(told.splitlines()) == 1
-    assert read(told) == ("error", "circuitprobe: not checked", f"{message}\n  expected: a, b: c\n  try:      d")
+    assert read(told) == ("error", "circuitprobe: not checked", f"{shown}\n  expected: a, b: c\n  try:      d")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ def e(value: float, null: float | None = None) -> Estimate:
     return Estimate(value, value - 0.1 * abs(value), value + 0.1 * abs(value), N, null)
 
 
+def share(value: float) -> Estimate:
+    """A share, whose interval ends at 1."""
+    return Estimate(value, 0.9 * value, min(1.1 * value, 1.0), N)
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a report is to be like.
@@ -143,7 +148,7 @@ def _latent(shape: Shape, i: int, names: list[str]) -> LatentReport:
         prior_values=(-3.0, 3.0),
         ces=maybe(0.4 / (i + 1)),
         ces_prior=maybe(0.5 / (i + 1)),
-        on_support_rate=maybe(0.98),
+        on_support_rate=UNDEFINED if shape.undefined else share(0.98),
         on_support_rate_prior=maybe(0.5),
         specificity=maybe(0.6),
         inverse_entropy=maybe(1.5),
@@ -166,11 +171,13 @@ def _scores(shape: Shape) -> Scores:
     def maybe(value: float, null: float | None = None) -> Estimate:
         return UNDEFINED if shape.undefined else e(value, null)
 
+    rate = UNDEFINED if shape.undefined else share(0.98)
+    active = max(shape.latents - 1, min(shape.latents, 1))
     return Scores(
-        ces=maybe(0.3), ces_active=maybe(0.33), ces_prior=maybe(0.4), calibration_ratio=maybe(1.33), on_support_rate=maybe(0.98),
+        ces=maybe(0.3), ces_active=maybe(0.33), ces_prior=maybe(0.4), calibration_ratio=maybe(1.33), on_support_rate=rate,
         on_support_rate_prior=maybe(0.5), specificity=maybe(0.6), inverse_entropy=maybe(1.5), fgd=maybe(0.6, 0.3),
         fgd_adjusted=maybe(0.43), fgd_p=0.002, fgc=maybe(0.5), completeness={name: maybe(0.5) for name, _ in shape.groups},
-        modularity=maybe(0.5), modularity_by_layer={name: maybe(0.5) for name, _ in shape.layers}, active_latents=shape.latents,
+        modularity=maybe(0.5), modularity_by_layer={name: maybe(0.5) for name, _ in shape.layers}, active_latents=active,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from builders import make_report
 from circuitprobe.errors import DataError
 from circuitprobe.report import AuditReport
 from circuitprobe.report.resamples import LEAST, LEVELS, MOST_BYTES, Packed, Resamples, pack
+from circuitprobe.types import Estimate
 
 
 def packed(value: float, values: list[float] | np.ndarray) -> Resamples:
@@ -103,7 +104,11 @@ def test_damaged_text_is_told(codes: str) -> None:
 
 def test_an_audit_and_the_same_one_read_back_unpack_to_the_same_numbers(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(1 / 3, 1e-3, size=1000)
-    report = make_report().model_copy(update={"resamples": packed(1 / 3, values)})
+    made = make_report()
+    assert made.scores is not None
+    low, high = map(float, np.quantile(values, [0.025, 0.975]))
+    scores = made.scores.model_copy(update={"ces": Estimate(1 / 3, low, high, 500)})
+    report = made.model_copy(update={"scores": scores, "resamples": packed(1 / 3, values)})
     report.to_json(tmp_path / "audit.json")
     back = AuditReport.from_json(tmp_path / "audit.json")
     assert report.resamples is not None

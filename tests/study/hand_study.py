@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,12 @@ def hand_study(folder: Path, *, whole: bool = True) -> Plan:
         made = make_report(Shape(levels=(2,)))
         assert made.scores is not None
         scores = made.scores.model_copy(update={name: e(value) for name, value in scores_of(job).items()})
-        drawn = np.random.default_rng(number).normal(size=1000)
+        drawn = np.random.default_rng(number).normal(scores.ces.value, 0.01, size=1000)
+        ends = dict(zip(("low", "high"), map(float, np.quantile(drawn, [0.025, 0.975])), strict=True))
+        scores = scores.model_copy(update={"ces": replace(scores.ces, **ends)})
         told = Downstream(target="y", classes=("a", "b"), auc=e(0.6 + 0.02 * number))
         report = made.model_copy(
-            update={"scores": scores, "downstream": told, "resamples": pack({"ces": (0.1, drawn)})}
+            update={"scores": scores, "downstream": told, "resamples": pack({"ces": (scores.ces.value, drawn)})}
         )
         report.to_json(place / "audit.json")
         (place / "model.pt").write_bytes(b"weights")

@@ -114,7 +114,7 @@ def test_what_users_name_is_printed_as_it_is() -> None:
     made = Seen()
     made.begin([job], Standing({}, {}, (job,)), 1)
     made.started(job)
-    assert drawn(made, 80)[0].split()[0] == "[red]m?[31m.pt"
+    assert drawn(made, 80)[0].split()[0] == r"[red]m\x1b[31m.pt"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert printed.err.splitlines() == [
         "1 of 3 finished, about 10 s left; 1 at a time",
         "german_credit-vae-1: its process was ended by SIGKILL; tried again",
-        "german_credit-vae-1: failed: no?such column (1 of 3 finished, 1 failed, about 5 s left)",
+        r"german_credit-vae-1: failed: no\x1bsuch column (1 of 3 finished, 1 failed, about 5 s left)",
         "german_credit-vae-2: finished in 41 s (2 of 3 finished, 1 failed)",
     ]
 
@@ -195,7 +195,7 @@ def test_a_terminal_shows_the_table_while_it_runs_and_keeps_what_failed(monkeypa
     assert "german_credit-vae-2  training  3 of 10" in plain
     assert "1 of 3 finished, 1 failed, 1 at work" in plain
     # what stays is what follows the last erased line
-    kept = [line for line in plain.replace("\r", "\n").splitlines() if "tried again" in line or "no?such" in line]
+    kept = [line for line in plain.replace("\r", "\n").splitlines() if "tried again" in line or r"no\x1bsuch" in line]
     assert len(kept) == 2
     assert "\x1b[?25h" in shown, "the cursor is there again"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from circuitprobe.adapters.data.blocks import CELLS_PER_BATCH
 from circuitprobe.adapters.data.near_names import listed
+from circuitprobe.adapters.data.plain_arrays import plain_array, readable
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.errors import DataError, UsageError
 from circuitprobe.types import Decode, Feature, FeatureKind
@@ -42,6 +43,7 @@ def array_data(
     """
     if rows is not None and rows < 2:
         raise UsageError(f"rows is {rows}.", expected="at least 2 audited rows", fix="leave it at 2048")
+    x = readable(x)
     _check_shape(x)
     total, dims = (int(side) for side in x.shape)
     labels = _column_names(names, dims)
@@ -82,7 +84,7 @@ def _rows_of(x: np.ndarray[Any, Any] | Tensor, rows: IntArray | slice) -> FloatA
     import torch
 
     chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows, device=x.device)
-    return x.detach()[chosen].cpu().double().numpy()
+    return plain_array(x[chosen]).astype(np.float64)
 
 
 def _profiled(x: np.ndarray[Any, Any] | Tensor, labels: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -124,11 +124,13 @@ def _stream(
                 ),
             )
             total, last = 0, None
-            for batch in reader:
-                if batch.num_rows:
-                    yield batch
-                    total += batch.num_rows
-                    last = batch
+            # closed before its file is: it reads ahead in a thread of its own
+            with reader:
+                for batch in reader:
+                    if batch.num_rows:
+                        yield batch
+                        total += batch.num_rows
+                        last = batch
         if last is not None and kept[-1] == len(names) - 1:
             check_last_quote(raw, dialect, last.column(len(kept) - 1)[-1].as_py(), total - 1)
     except DAMAGED as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitprobe.adapters.data.associations import association_matrix
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
-from circuitprobe.adapters.data.toml_file import load_toml
+from circuitprobe.adapters.toml_file import load_toml
 from circuitprobe.errors import DataError
 from circuitprobe.types import Feature, FeatureGroup, FeatureKind
 

@@ -15,6 +15,7 @@ from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.adapters.data.npy_file import ARRAY_FILE, MAGIC, StoredArray, npy_array, npz_arrays
 from circuitprobe.adapters.data.number_text import number_label
 from circuitprobe.adapters.data.picture_folder import check_count, class_folders, picture_files, read_pictures
+from circuitprobe.adapters.data.plain_arrays import plain_array, readable
 from circuitprobe.adapters.data.reservoir import drawn_rows
 from circuitprobe.adapters.data.torch_file import OLDER_FORMAT, torch_arrays
 from circuitprobe.adapters.user_files import open_file
@@ -140,13 +141,14 @@ def read_array_source(
 
 def array_rows(values: np.ndarray[Any, Any] | Tensor, *, rows: int | None, seed: int) -> ArrayRows:
     """The audited rows of images that are in memory."""
-    index = drawn_rows(len(values), rows, seed)
-    if isinstance(values, np.ndarray):
-        return ArrayRows(values[index], "array", len(values), index)
+    given = readable(values)
+    index = drawn_rows(len(given), rows, seed)
+    if isinstance(given, np.ndarray):
+        return ArrayRows(given[index], "array", len(given), index)
     import torch
 
-    array = values.detach()[torch.as_tensor(index, device=values.device)].cpu().numpy()
-    return ArrayRows(array, "array", len(values), index)
+    array = plain_array(given[torch.as_tensor(index, device=given.device)])
+    return ArrayRows(array, "array", len(given), index)
 
 
 def _from_folder(folder: Path, rows: int | None, seed: int, array: str | None, target: str | None) -> ArrayRows:

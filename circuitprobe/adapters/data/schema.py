@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from circuitprobe.adapters.data.near_names import did_you_mean, listed
 from circuitprobe.adapters.data.number_text import number_label
-from circuitprobe.adapters.data.toml_file import load_toml
+from circuitprobe.adapters.toml_file import load_toml
 from circuitprobe.errors import DataError
 from circuitprobe.types import ColumnKind, Scaling
 
@@ -204,7 +205,7 @@ def _text(given: dict[str, Any], key: str, source: str) -> str | None:
 def _check_encoding(encoding: str, source: str) -> None:
     try:
         "".encode(encoding)
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         raise _wrong(source, "encoding", encoding, "an encoding such as utf-8, utf-16, latin-1 or cp1252") from None
 
 
@@ -212,7 +213,7 @@ def _labels(values: object, source: str, where: str) -> tuple[str, ...]:
     if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
         raise _wrong(source, where, values, f'a list of values, such as {where.rpartition(".")[2]} = ["a", "b"]')
     labels = tuple(number_label(float(v)) if _is_number(v) else str(v) for v in values)
-    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    doubled = sorted(label for label, times in Counter(labels).items() if times > 1)
     if doubled:
         raise _wrong(source, where, values, f"each value once, but {listed(doubled)} is there more than once")
     return labels

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from circuitprobe.adapters.archives import Bounds, ZipReader
 from circuitprobe.adapters.data.npy_file import StoredArray
+from circuitprobe.adapters.data.plain_arrays import numpy_type, plain_array, readable, what_it_is
 from circuitprobe.adapters.user_files import open_file
 from circuitprobe.errors import DataError
 
@@ -107,22 +108,21 @@ def _named(content: object) -> dict[str, object]:
 
 
 def _stored(name: str, tensor: Tensor) -> StoredArray:
-    dtype = None if tensor.is_complex() or tensor.is_quantized or tensor.is_sparse else _numpy_dtype(tensor)
-    what = str(tensor.dtype).removeprefix("torch.")
+    seen = what_it_is(tensor)
+    if seen is not None:
+        # of a nested one not even the shape can be asked for
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        return StoredArray(name, shape, None, seen, lambda _: _unread(seen))
 
     def rows(index: IntArray) -> np.ndarray[Any, Any]:
         import torch
 
-        picked = tensor.detach()[torch.as_tensor(index)]
-        # numpy knows no bfloat16
-        return np.array((picked.float() if dtype == np.dtype(np.float32) else picked).numpy())
+        return np.array(plain_array(readable(tensor)[torch.as_tensor(index)]))
 
-    return StoredArray(name, tuple(tensor.shape), dtype, what, rows)
+    return StoredArray(name, tuple(tensor.shape), numpy_type(tensor), str(tensor.dtype).removeprefix("torch."), rows)
 
 
-def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        return np.dtype(np.float32)
-    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
+def _unread(seen: str) -> NoReturn:
+    raise DataError(
+        f"The array is {seen}.", expected="real numbers in memory, one per entry", fix="save the tensor x.to_dense()"
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from circuitprobe.adapters.models.posterior import PARTS, PosteriorPart
 from circuitprobe.adapters.models.probed import OutputKind
-from circuitprobe.adapters.user_files import MOST_TEXT, read_file
+from circuitprobe.adapters.toml_file import load_toml
 from circuitprobe.errors import ModelError
 
 _KEYS = ("encode", "decode", "posterior", "output", "input_width")
@@ -47,20 +46,7 @@ class ModelSpec:
         Raises:
             ModelError: not there, not TOML, unknown keys or values of the wrong type.
         """
-        name = Path(path).name
-        try:
-            content = tomllib.loads(read_file(path, MOST_TEXT).decode("utf-8"))
-        except OSError as error:
-            raise ModelError(
-                f"cannot read the spec file {path}: {error.strerror}",
-                expected="a TOML file",
-                fix='one that says encode = "..."',
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ModelError(
-                f"{name} is not valid TOML: {error}", expected='lines such as encode = "encoder"', fix=f"correct {name}"
-            ) from error
-        return cls._checked(name, content)
+        return cls._checked(Path(path).name, load_toml(path, what="spec file", error=ModelError))
 
     @classmethod
     def _checked(cls, name: str, content: dict[str, Any]) -> ModelSpec:
@@ -79,7 +65,9 @@ class ModelSpec:
         _expect(name, "output", output, output in _OUTPUTS, f"one of {', '.join(_OUTPUTS)}")
         order = content.get("posterior")
         fits = order is None or (
-            isinstance(order, list) and all(part in PARTS for part in order) and order.count("mean") == 1
+            isinstance(order, list)
+            and all(isinstance(part, str) and part in PARTS for part in order)
+            and order.count("mean") == 1
         )
         _expect(name, "posterior", order, fits, f"a list with one mean out of {', '.join(PARTS)}")
         return cls(

@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.text import Text
 
 from circuitprobe.report.layout import PLUS_MINUS, add_row, bullet, dim, hanging, plain_table, section
-from circuitprobe.report.words import plain
 from circuitprobe.study.telling.tables import (
     ESTIMATE,
     REMARK,
@@ -20,6 +19,7 @@ from circuitprobe.study.telling.tables import (
     power_table,
 )
 from circuitprobe.study.telling.words import run_words, statements
+from circuitprobe.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def render(report: StudyReport, width: int, *, unicode: bool = True) -> Iterator
         width: columns of the terminal.
         unicode: whether dashes and signs beyond ASCII can be printed.
     """
-    yield Text(plain(f"circuitprobe study  {run_words(report)}"), style="bold")
+    yield Text(visible(f"circuitprobe study  {run_words(report)}"), style="bold")
     yield Text()
     for statement in statements(report):
         yield from _stated(statement)
@@ -62,7 +62,7 @@ def render(report: StudyReport, width: int, *, unicode: bool = True) -> Iterator
 def _stated(statement: Statement) -> Iterator[RenderableType]:
     style = STYLES[statement.outcome]
     yield hanging(f"{statement.number}", f"{statement.outcome.upper()}: {statement.title}", style)
-    yield Padding(Text(plain(statement.sentence), overflow="fold"), (0, 0, 0, 2))
+    yield Padding(Text(visible(statement.sentence), overflow="fold"), (0, 0, 0, 2))
 
 
 def _tables(report: StudyReport, *, unicode: bool) -> Iterator[TextTable]:
@@ -78,7 +78,7 @@ def _tables(report: StudyReport, *, unicode: bool) -> Iterator[TextTable]:
 def _drawn(table: TextTable, width: int) -> RenderableType:
     """As a table where that fits, else as a list of what each row says."""
     lines = (table.header, *table.rows)
-    columns = [max(cell_len(plain(line[place])) for line in lines) for place in range(len(table.header))]
+    columns = [max(cell_len(visible(line[place])) for line in lines) for place in range(len(table.header))]
     body = _as_table(table) if sum(columns) + len(columns) - 1 <= width else Group(*_as_list(table))
     return Group(body, dim(table.note)) if table.note else body
 
@@ -97,5 +97,5 @@ def _as_list(table: TextTable) -> Iterator[RenderableType]:
             for name, cell in zip(table.header[1:], cells, strict=True)
             if cell not in {"", "-"}
         ]
-        yield Text(plain(what), overflow="fold")
+        yield Text(visible(what), overflow="fold")
         yield Padding(dim("; ".join(said)), (0, 0, 0, 2))

@@ -151,7 +151,7 @@ def test_spec_files_are_checked(tmp_path: object, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(ModelError, match=message):
         ModelSpec.load(path)
-    with pytest.raises(ModelError, match="cannot read"):
+    with pytest.raises(ModelError, match="There is no spec file"):
         ModelSpec.load(tmp_path / "none.toml")  # type: ignore[operator]
 
 
