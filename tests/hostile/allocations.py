@@ -49,7 +49,9 @@ def doubled(levels: int = 40) -> bytes:
 
 PICKLES: dict[str, Callable[[], bytes]] = {
     "bytearray of 3 GB": lambda: written(Called("builtins.bytearray", (3 * 10**9,))),
-    "bytearray of 3 GB, Python 2": lambda: b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + (3 * 10**9).to_bytes(5, "little") + b"\x85R.",
+    "bytearray of 3 GB, Python 2": lambda: (
+        b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + (3 * 10**9).to_bytes(5, "little") + b"\x85R."
+    ),
     "bytearrays of 200 MB": lambda: written([Called("builtins.bytearray", (200 * 10**6,)) for _ in range(20)]),
     "bytes of 3 GB": lambda: written(Called("builtins.bytes", (3 * 10**9,))),
     "LONG4": lambda: b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
@@ -86,13 +88,21 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "torch.FloatTensor of 3 GB": lambda: written({"w": Called("torch.FloatTensor", (750_000_000,))}),
     "torch.Tensor of 3 GB": lambda: written({"w": Called("torch.Tensor", (750_000_000,))}),
     "numpy's ndarray of 3 GB": lambda: written(Called("numpy.ndarray", ((3 * 10**9,), "u1"))),
-    "numpy's _reconstruct": lambda: written(Called("numpy._core.multiarray._reconstruct", (by_name("numpy.ndarray"), (HUGE,), b"b"))),
-    "numpy's _reconstruct of 3 GB": lambda: written({"w": Called("numpy.core.multiarray._reconstruct", (by_name("numpy.ndarray"), (3 * 10**9,), b"b"))}),
-    "numpy's scalar": lambda: written(Called("numpy._core.multiarray.scalar", (Called("numpy.dtype", ("V3000000000", False, True)), b""))),
+    "numpy's _reconstruct": lambda: written(
+        Called("numpy._core.multiarray._reconstruct", (by_name("numpy.ndarray"), (HUGE,), b"b"))
+    ),
+    "numpy's _reconstruct of 3 GB": lambda: written(
+        {"w": Called("numpy.core.multiarray._reconstruct", (by_name("numpy.ndarray"), (3 * 10**9,), b"b"))}
+    ),
+    "numpy's scalar": lambda: written(
+        Called("numpy._core.multiarray.scalar", (Called("numpy.dtype", ("V3000000000", False, True)), b""))
+    ),
     "no end": lambda: b"\x80\x02}",
     "no beginning": lambda: b"\x80\x02.",
-    "control characters as names": lambda: written({"\x1b[31mred\x9b\u202e\x00": 1, "a\r\nb": Called("x\x1b[31m.red\x9b")}),
-}  # fmt: skip
+    "control characters as names": lambda: written(
+        {"\x1b[31mred\x9b\u202e\x00": 1, "a\r\nb": Called("x\x1b[31m.red\x9b")}
+    ),
+}
 for name, made in PICKLES.items():
     roles = ("model", "data")
     register(f"pickle: {name}", content(made), "m.pt", *roles)
@@ -122,46 +132,100 @@ TENSORS: dict[str, Any] = {
     "a storage of no kind": tensor((1,), (1,), 0, Stored(kind="io.open")),
     "a sparse tensor": Called(
         "torch._utils._rebuild_sparse_tensor",
-        (Called("torch.serialization._get_layout", ("torch.sparse_coo",)), (tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")), tensor((1,), (1,)), (10**14,), True)),
+        (
+            Called("torch.serialization._get_layout", ("torch.sparse_coo",)),
+            (tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")), tensor((1,), (1,)), (10**14,), True),
+        ),
     ),
     "a sparse matrix": Called(
         "torch._utils._rebuild_sparse_tensor",
         (
             Called("torch.serialization._get_layout", ("torch.sparse_csr",)),
-            (tensor((10**9,), (0,), 0, Stored("torch.LongStorage")), tensor((1,), (1,), 0, Stored("torch.LongStorage")), tensor((1,), (1,)), (10**9 - 1, 10**9)),
+            (
+                tensor((10**9,), (0,), 0, Stored("torch.LongStorage")),
+                tensor((1,), (1,), 0, Stored("torch.LongStorage")),
+                tensor((1,), (1,)),
+                (10**9 - 1, 10**9),
+            ),
         ),
     ),
     "a quantised tensor": Called(
         "torch._utils._rebuild_qtensor",
         (Stored("torch.QUInt8Storage"), 0, (HUGE,), (0,), (by_name("torch.per_tensor_affine"), 1.0, 0), False, ORDERED),
     ),
-    "a meta tensor": Called("torch._utils._rebuild_meta_tensor_no_storage", (by_name("torch.float32"), (HUGE,), (1,), False)),
+    "a meta tensor": Called(
+        "torch._utils._rebuild_meta_tensor_no_storage", (by_name("torch.float32"), (HUGE,), (1,), False)
+    ),
     "a tensor of a subclass": Called(
         "torch._utils._rebuild_wrapper_subclass",
-        (by_name("torch.Tensor"), by_name("torch.float32"), (HUGE,), (1,), 0, Called("torch.serialization._get_layout", ("torch.strided",)), "cpu", False),
+        (
+            by_name("torch.Tensor"),
+            by_name("torch.float32"),
+            (HUGE,),
+            (1,),
+            0,
+            Called("torch.serialization._get_layout", ("torch.strided",)),
+            "cpu",
+            False,
+        ),
     ),
-    "a nested tensor": Called("torch._utils._rebuild_nested_tensor", (tensor((1,), (1,)), tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")), tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")), tensor((1,), (1,), 0, Stored("torch.LongStorage")))),
+    "a nested tensor": Called(
+        "torch._utils._rebuild_nested_tensor",
+        (
+            tensor((1,), (1,)),
+            tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")),
+            tensor((1, 1), (1, 1), 0, Stored("torch.LongStorage")),
+            tensor((1,), (1,), 0, Stored("torch.LongStorage")),
+        ),
+    ),
     "an array as a tensor": Called(
         "torch._utils._rebuild_device_tensor_from_numpy",
-        (Called("numpy.core.multiarray._reconstruct", (by_name("numpy.ndarray"), (3 * 10**9,), b"b")), by_name("torch.float32"), "cpu", False),
+        (
+            Called("numpy.core.multiarray._reconstruct", (by_name("numpy.ndarray"), (3 * 10**9,), b"b")),
+            by_name("torch.float32"),
+            "cpu",
+            False,
+        ),
     ),
     "a parameter of it": Called("torch._utils._rebuild_parameter", (tensor((HUGE,), (0,)), True, ORDERED)),
     "a tensor of the first format": Called("torch._utils._rebuild_tensor", (Stored(), 0, (HUGE,), (0,))),
-    "a tensor of the third format": Called("torch._utils._rebuild_tensor_v3", (Stored(), 0, (HUGE,), (0,), False, ORDERED, by_name("torch.float8_e5m2"))),
-    "from_type of a tensor": Called("torch._tensor._rebuild_from_type_v2", (by_name(V2), by_name("torch.nn.parameter.Buffer"), (Stored(), 0, (HUGE,), (0,), False, ORDERED), {})),
-}  # fmt: skip
+    "a tensor of the third format": Called(
+        "torch._utils._rebuild_tensor_v3", (Stored(), 0, (HUGE,), (0,), False, ORDERED, by_name("torch.float8_e5m2"))
+    ),
+    "from_type of a tensor": Called(
+        "torch._tensor._rebuild_from_type_v2",
+        (by_name(V2), by_name("torch.nn.parameter.Buffer"), (Stored(), 0, (HUGE,), (0,), False, ORDERED), {}),
+    ),
+}
 for name, value in TENSORS.items():
     register(f"tensor: {name}", content(lambda v=value: weights(v)), "m.pt", "model", "data")
 
-for name in ("10^12 rows of stride 0", "600 million of stride 0", "a sparse tensor", "a meta tensor", "sizes beyond the storage"):
-    inside = functools.partial(archive, written({"model_state_dict": {"encoder.layers.0.0.weight": TENSORS[name]}}), {"0": bytes(4)})
+for name in (
+    "10^12 rows of stride 0",
+    "600 million of stride 0",
+    "a sparse tensor",
+    "a meta tensor",
+    "sizes beyond the storage",
+):
+    inside = functools.partial(
+        archive, written({"model_state_dict": {"encoder.layers.0.0.weight": TENSORS[name]}}), {"0": bytes(4)}
+    )
     register(f"tensor: {name}, of pythae", lambda p, g, m=inside: pythae(model_pt=m())(p, g), "saved", "model")
-    register(f"tensor: {name}, of diffusers", lambda p, g, v=TENSORS[name]: diffusers("diffusion_pytorch_model.bin", weights(v))(p, g), "saved", "model")
+    register(
+        f"tensor: {name}, of diffusers",
+        lambda p, g, v=TENSORS[name]: diffusers("diffusion_pytorch_model.bin", weights(v))(p, g),
+        "saved",
+        "model",
+    )
 
 
 def before_zip(elements: int, stored: bytes = b"") -> bytes:
     """Torch's older format, with a storage of as many elements as are said."""
-    magic, version, system = 0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
+    magic, version, system = (
+        0x1950A86A20F9469CFC6C,
+        1001,
+        {"protocol_version": 1001, "little_endian": True, "type_sizes": {}},
+    )
 
     class Older(Writer):
         def persistent_id(self, value: Any) -> Any:
@@ -177,5 +241,13 @@ def before_zip(elements: int, stored: bytes = b"") -> bytes:
 
 
 for elements in (10**15, 750_000_000, -1, 2**62):
-    register(f"torch before zip, a storage of {elements}", content(lambda n=elements: before_zip(n)), "m.pt", "model", "data")
-register("torch before zip, cut off", content(lambda: saved({"w": torch.ones(99)}, _use_new_zipfile_serialization=False)[:-90]), "m.pt", "model", "data")
+    register(
+        f"torch before zip, a storage of {elements}", content(lambda n=elements: before_zip(n)), "m.pt", "model", "data"
+    )
+register(
+    "torch before zip, cut off",
+    content(lambda: saved({"w": torch.ones(99)}, _use_new_zipfile_serialization=False)[:-90]),
+    "m.pt",
+    "model",
+    "data",
+)

@@ -34,9 +34,13 @@ def bomb(name: str, method: int, stored: Callable[[], bytes], claimed: int | Non
 GIB = 2**30
 ZIPS: dict[str, Callable[[], bytes]] = {
     "flat": bomb("m/data/0", 8, lambda: deflated(3000), 3000 * 2**20),
-    "flat, its pickle": lambda: zip_file([Entry("m/data.pkl", deflated(3000), 3000 * 2**20, 8), Entry("m/version", b"3")]),
+    "flat, its pickle": lambda: zip_file(
+        [Entry("m/data.pkl", deflated(3000), 3000 * 2**20, 8), Entry("m/version", b"3")]
+    ),
     "flat, says ten bytes": bomb("m/data/0", 8, lambda: deflated(3000), 10),
-    "its pickle, says ten bytes": lambda: zip_file([Entry("m/data.pkl", deflated(3000), 10, 8), Entry("m/version", b"3")]),
+    "its pickle, says ten bytes": lambda: zip_file(
+        [Entry("m/data.pkl", deflated(3000), 10, 8), Entry("m/version", b"3")]
+    ),
     "says nothing": bomb("m/data/0", 8, lambda: deflated(2000), 0),
     "says an exabyte": lambda: zip_file([Entry("m/data.pkl", TORCH), Entry("m/data/0", b"1234", 2**60)], zip64=True),
     "says an exabyte, deflated": lambda: zip_file([Entry("m/data.pkl", deflated(8), 2**60, 8)], zip64=True),
@@ -45,26 +49,39 @@ ZIPS: dict[str, Callable[[], bytes]] = {
     "bzip2, its pickle": lambda: zip_file([Entry("m/data.pkl", streams("bz2", 50_016), 10, 12)]),
     "lzma": lambda: zipped({"m/data.pkl": TORCH, "m/data/0": bytes(64 * 2**20)}, zipfile.ZIP_LZMA),
     "overlapping": lambda: zip_file(
-        [Entry("m/data.pkl", TORCH), Entry("m/data/0", deflated(800), 800 * 2**20, 8)], {f"m/data/{n}": 1 for n in range(1, 900)}
+        [Entry("m/data.pkl", TORCH), Entry("m/data/0", deflated(800), 800 * 2**20, 8)],
+        {f"m/data/{n}": 1 for n in range(1, 900)},
     ),
     "overlapping, small sizes": lambda: zip_file(
         [Entry("m/data.pkl", TORCH), Entry("m/data/0", deflated(800), 10, 8)], {f"m/data/{n}": 1 for n in range(1, 900)}
     ),
-    "overlapping, stored": lambda: zip_file([Entry("m/data.pkl", TORCH), Entry("m/data/0", bytes(3 * 10**6))], {f"m/data/{n}": 1 for n in range(1, 3000)}),
+    "overlapping, stored": lambda: zip_file(
+        [Entry("m/data.pkl", TORCH), Entry("m/data/0", bytes(3 * 10**6))], {f"m/data/{n}": 1 for n in range(1, 3000)}
+    ),
     "90,000 entries": lambda: zip_file([Entry("m/data.pkl", TORCH)], {f"{n:05x}": 0 for n in range(90_000)}),
     "30,000 entries of a name": lambda: zip_file([Entry("m/data.pkl", TORCH) for _ in range(30_000)]),
     "30,000 pickles": lambda: zip_file([Entry("m/data.pkl", TORCH)], {f"m/{n}/data.pkl": 0 for n in range(30_000)}),
-    "long names": lambda: zip_file([Entry("m/data.pkl", TORCH), *(Entry(f"{n}{'x' * 60_000}", b"") for n in range(30))]),
-    "control characters in names": lambda: zip_file([Entry("\x1b[31mred\x9b\u202e.pt", TORCH), Entry("b\r\n.pt", TORCH)]),
-    "control characters, of numpy": lambda: zip_file([Entry("\x1b[31mred.npy", npy("(1,)", bytes(4))), Entry("\x9b.npy", npy("(1,)", bytes(4)))]),
-    "nested": lambda: zipped({f"{n}.zip": zipped({"m/data.pkl": TORCH, "m/data/0": bytes(2**20)}, zipfile.ZIP_DEFLATED) for n in range(400)}),
+    "long names": lambda: zip_file(
+        [Entry("m/data.pkl", TORCH), *(Entry(f"{n}{'x' * 60_000}", b"") for n in range(30))]
+    ),
+    "control characters in names": lambda: zip_file(
+        [Entry("\x1b[31mred\x9b\u202e.pt", TORCH), Entry("b\r\n.pt", TORCH)]
+    ),
+    "control characters, of numpy": lambda: zip_file(
+        [Entry("\x1b[31mred.npy", npy("(1,)", bytes(4))), Entry("\x9b.npy", npy("(1,)", bytes(4)))]
+    ),
+    "nested": lambda: zipped(
+        {f"{n}.zip": zipped({"m/data.pkl": TORCH, "m/data/0": bytes(2**20)}, zipfile.ZIP_DEFLATED) for n in range(400)}
+    ),
     "nested 200 deep": lambda: nested(200),
-    "encrypted": lambda: zipped({"m/data.pkl": TORCH, "m/version": b"3"}).replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"),
+    "encrypted": lambda: zipped({"m/data.pkl": TORCH, "m/version": b"3"}).replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+    ),
     "names that leave": lambda: zipped({"../../m/data.pkl": TORCH, "/m/version": b"3", f"../{CANARY}": b"1"}),
     "of another method": lambda: zip_file([Entry("m/data.pkl", TORCH, 5, 99)]),
     "a comment of another archive": lambda: saved({}) + zipped({"m/data.pkl": b"cio\nopen\n."}),
     "cut off": lambda: saved({"a": 1})[:-30],
-}  # fmt: skip
+}
 
 
 def nested(depth: int) -> bytes:
@@ -91,38 +108,7 @@ def large_dictionary() -> bytes:
     return bytes(plain)
 
 
-TORCH_TAR = ("sys_info", "pickle", "storages", "tensors")
-TARS: dict[str, Callable[[], bytes]] = {
-    "symlinks": lambda: tar_file([(member(name, kind=tarfile.SYMTYPE, link="/etc/passwd"), b"") for name in TORCH_TAR]),
-    "hard links": lambda: tar_file([(member(name, kind=tarfile.LNKTYPE, link="../../etc/passwd"), b"") for name in TORCH_TAR]),
-    "links in a ring": lambda: tar_file([(member(name, kind=tarfile.SYMTYPE, link=name), b"") for name in TORCH_TAR]),
-    "devices": lambda: tar_file([(member(name, kind=tarfile.CHRTYPE), b"") for name in TORCH_TAR]),
-    "pipes": lambda: tar_file([(member(name, kind=tarfile.FIFOTYPE), b"") for name in TORCH_TAR]),
-    "absolute names": lambda: tar_file([(member(f"/tmp/{CANARY}", 1), b"x")]),
-    "names that leave": lambda: tar_file([(member(f"../{CANARY}", 1), b"x"), (member("study.toml", 1), b"x")]),
-    "control characters": lambda: tar_file([(member("\x1b[31mred\x9b.pt", 1), b"x")]),
-    "sizes beyond": lambda: tar_file([(member(name, 8 * 10**9), b"x") for name in TORCH_TAR]),
-    "sizes of 200 MB": lambda: tar_file([(member(name, 200 * 2**20), b"x") for name in ("study.toml", *TORCH_TAR)]),
-    "sparse": lambda: sparse(),
-    "20,000 members": lambda: gzip.compress(tar_file([(member(f"{n}.pt"), b"") for n in range(20_000)]), 1),
-    "4,000 members plain": lambda: tar_file([(member(f"{n}.pt"), b"") for n in range(4000)]),
-    "a long name": lambda: tar_file([(member("@LongLink", 2 * 10**6, b"L"), b"x" * 2 * 10**6), (member("x", 1), b"x")]),
-    "a pax header that lies": lambda: tar_file([(member("pax", 30, b"x"), b"25 size=99999999999999999\n".ljust(30)), (member("study.toml", 1), b"x")]),
-    "a pax header in a loop": lambda: tar_file([(member("pax", 20, b"x"), b"0 size=9\n".ljust(20)), (member("study.toml", 1), b"x")]),
-    "long names without end": lambda: tar_file([(member("@LongLink", 1, b"L"), b"x") for _ in range(4000)]),
-    "gzip bomb": lambda: gzipped(3000, tar_file([(member("study.toml", 3 * 10**9), b"x = 1\n")])[:1024]),
-    "gzip bomb of zeros": lambda: gzipped(4000),
-    "xz bomb": lambda: streams("xz", 20_000, tar_file([(member("study.toml", 250 * 10**6), b"")])[:512], b"#"),
-    "xz bomb of comments": lambda: streams("xz", 320, tar_file([(member("study.toml", 250 * 10**6), b"")])[:512], b"#"),
-    "bzip2 bomb": lambda: streams("bz2", 100_000, tar_file([(member("study.toml", 3 * 10**9), b"")])[:512]),
-    "bzip2 bomb behind the plan": lambda: streams("bz2", 100_000, tar_file([(member("study.toml", 6), b"x = 1\n"), (member("z", 9 * 10**9), b"")])[:1536]),
-    "gzip within gzip": lambda: gzip.compress(gzipped(3000)),
-    "lzma alone": lambda: lzma.compress(bytes(64 * 2**20), lzma.FORMAT_ALONE),
-    "xz that wants a dictionary of 1.5 GB": lambda: large_dictionary(),
-}  # fmt: skip
-
-
-def sparse() -> bytes:
+def sparse_member() -> bytes:
     """A GNU sparse member of a terabyte."""
     header = bytearray(member("study.toml", 512, b"S").tobuf(tarfile.GNU_FORMAT))
     header[386:410] = b"%011o\0%011o\0" % (0, 512)
@@ -130,6 +116,45 @@ def sparse() -> bytes:
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header) + b"x" * 512 + bytes(1024)
+
+
+TORCH_TAR = ("sys_info", "pickle", "storages", "tensors")
+TARS: dict[str, Callable[[], bytes]] = {
+    "symlinks": lambda: tar_file([(member(name, kind=tarfile.SYMTYPE, link="/etc/passwd"), b"") for name in TORCH_TAR]),
+    "hard links": lambda: tar_file(
+        [(member(name, kind=tarfile.LNKTYPE, link="../../etc/passwd"), b"") for name in TORCH_TAR]
+    ),
+    "links in a ring": lambda: tar_file([(member(name, kind=tarfile.SYMTYPE, link=name), b"") for name in TORCH_TAR]),
+    "devices": lambda: tar_file([(member(name, kind=tarfile.CHRTYPE), b"") for name in TORCH_TAR]),
+    "pipes": lambda: tar_file([(member(name, kind=tarfile.FIFOTYPE), b"") for name in TORCH_TAR]),
+    "absolute names": lambda: tar_file([(member(f"/var/{CANARY}", 1), b"x")]),
+    "names that leave": lambda: tar_file([(member(f"../{CANARY}", 1), b"x"), (member("study.toml", 1), b"x")]),
+    "control characters": lambda: tar_file([(member("\x1b[31mred\x9b.pt", 1), b"x")]),
+    "sizes beyond": lambda: tar_file([(member(name, 8 * 10**9), b"x") for name in TORCH_TAR]),
+    "sizes of 200 MB": lambda: tar_file([(member(name, 200 * 2**20), b"x") for name in ("study.toml", *TORCH_TAR)]),
+    "sparse": sparse_member,
+    "20,000 members": lambda: gzip.compress(tar_file([(member(f"{n}.pt"), b"") for n in range(20_000)]), 1),
+    "4,000 members plain": lambda: tar_file([(member(f"{n}.pt"), b"") for n in range(4000)]),
+    "a long name": lambda: tar_file([(member("@LongLink", 2 * 10**6, b"L"), b"x" * 2 * 10**6), (member("x", 1), b"x")]),
+    "a pax header that lies": lambda: tar_file(
+        [(member("pax", 30, b"x"), b"25 size=99999999999999999\n".ljust(30)), (member("study.toml", 1), b"x")]
+    ),
+    "a pax header in a loop": lambda: tar_file(
+        [(member("pax", 20, b"x"), b"0 size=9\n".ljust(20)), (member("study.toml", 1), b"x")]
+    ),
+    "long names without end": lambda: tar_file([(member("@LongLink", 1, b"L"), b"x") for _ in range(4000)]),
+    "gzip bomb": lambda: gzipped(3000, tar_file([(member("study.toml", 3 * 10**9), b"x = 1\n")])[:1024]),
+    "gzip bomb of zeros": lambda: gzipped(4000),
+    "xz bomb": lambda: streams("xz", 20_000, tar_file([(member("study.toml", 250 * 10**6), b"")])[:512], b"#"),
+    "xz bomb of comments": lambda: streams("xz", 320, tar_file([(member("study.toml", 250 * 10**6), b"")])[:512], b"#"),
+    "bzip2 bomb": lambda: streams("bz2", 100_000, tar_file([(member("study.toml", 3 * 10**9), b"")])[:512]),
+    "bzip2 bomb behind the plan": lambda: streams(
+        "bz2", 100_000, tar_file([(member("study.toml", 6), b"x = 1\n"), (member("z", 9 * 10**9), b"")])[:1536]
+    ),
+    "gzip within gzip": lambda: gzip.compress(gzipped(3000)),
+    "lzma alone": lambda: lzma.compress(bytes(64 * 2**20), lzma.FORMAT_ALONE),
+    "xz that wants a dictionary of 1.5 GB": large_dictionary,
+}
 
 
 for name, made in TARS.items():
@@ -146,11 +171,37 @@ TABLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "csv.bz2 of one cell": (lambda: streams("bz2", 100_000, HEADER, b"x"), "t.csv.bz2"),
     "csv.gz within gz": (lambda: gzip.compress(gzipped(3000, HEADER, b"1")), "t.csv.gz.gz"),
     "csv.gz that ends early": (lambda: gzip.compress(HEADER + ROW * 9999, mtime=0)[:-200], "t.csv.gz"),
-    "npz of 100 GB": (lambda: zip_file([Entry("x.npy", deflated(3000, npy("(25000000000,)")), 10**11 + 100, 8)], zip64=True), "x.npz"),
-    "npz of 3 GB rows": (lambda: zip_file([Entry("x.npy", deflated(3000, npy("(2, 393216000)")), 3000 * 2**20 + len(npy("(2, 393216000)")), 8)]), "x.npz"),
-    "npz of columns": (lambda: zip_file([Entry("x.npy", deflated(3000, npy("(1000, 786432)", fortran=True)), 3000 * 2**20 + len(npy("(1000, 786432)", fortran=True)), 8)]), "x.npz"),
-    "npz of a header of 3 GB": (lambda: zip_file([Entry("x.npy", deflated(3000, b"\x93NUMPY\x02\x00\xff\xff\xff\xbf", b" "), 3 * 10**9, 8)]), "x.npz"),
-    "npz in bzip2": (lambda: zip_file([Entry("x.npy", streams("bz2", 50_016, npy("(12500000000,)")), 10**11, 12)], zip64=True), "x.npz"),
+    "npz of 100 GB": (
+        lambda: zip_file([Entry("x.npy", deflated(3000, npy("(25000000000,)")), 10**11 + 100, 8)], zip64=True),
+        "x.npz",
+    ),
+    "npz of 3 GB rows": (
+        lambda: zip_file(
+            [Entry("x.npy", deflated(3000, npy("(2, 393216000)")), 3000 * 2**20 + len(npy("(2, 393216000)")), 8)]
+        ),
+        "x.npz",
+    ),
+    "npz of columns": (
+        lambda: zip_file(
+            [
+                Entry(
+                    "x.npy",
+                    deflated(3000, npy("(1000, 786432)", fortran=True)),
+                    3000 * 2**20 + len(npy("(1000, 786432)", fortran=True)),
+                    8,
+                )
+            ]
+        ),
+        "x.npz",
+    ),
+    "npz of a header of 3 GB": (
+        lambda: zip_file([Entry("x.npy", deflated(3000, b"\x93NUMPY\x02\x00\xff\xff\xff\xbf", b" "), 3 * 10**9, 8)]),
+        "x.npz",
+    ),
+    "npz in bzip2": (
+        lambda: zip_file([Entry("x.npy", streams("bz2", 50_016, npy("(12500000000,)")), 10**11, 12)], zip64=True),
+        "x.npz",
+    ),
     "npz of 5,000 arrays": (lambda: zipped({f"{n}.npy": npy("(1,)", bytes(4)) for n in range(5000)}), "x.npz"),
     "npy of 4 TB": (lambda: npy("(1000000000000,)"), "x.npy"),
     "npy of 10^12 rows of nothing": (lambda: npy("(1000000000000, 0)"), "x.npy"),
@@ -163,12 +214,15 @@ TABLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "npy of nested brackets": (lambda: npy(f"{'(' * 9000}1{')' * 9000}", bytes(4)), "x.npy"),
     "npy of digits": (lambda: npy(f"({'9' * 9000},)", bytes(4)), "x.npy"),
     "npy of True rows": (lambda: npy("(True, 9)", bytes(36)), "x.npy"),
-    "npy of a deep record": (lambda: b"\x93NUMPY\x02\x00" + struct.pack("<I", 60_000) + (b"{'descr': " + b"[('a', " * 4000).ljust(60_000), "x.npy"),
+    "npy of a deep record": (
+        lambda: b"\x93NUMPY\x02\x00" + struct.pack("<I", 60_000) + (b"{'descr': " + b"[('a', " * 4000).ljust(60_000),
+        "x.npy",
+    ),
     "npy of an item of 2 GB": (lambda: npy("(2,)", dtype="|S2000000000"), "x.npy"),
     "torch, 10^12 rows of stride 0": (lambda: _strided((10**12, 9)), "x.pt"),
     "torch, rows of 10^11 of stride 0": (lambda: _strided((64, 10**11)), "x.pt"),
     "torch, 10^12 rows of nothing": (lambda: _strided((10**12, 0)), "x.pt"),
-}  # fmt: skip
+}
 
 
 def _strided(shape: tuple[int, ...]) -> bytes:
@@ -235,7 +289,13 @@ def columns(path: Path, _: Harmless) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({f"c{n}": [1, 2] for n in range(9000)}), path, write_statistics=False, use_dictionary=False, store_schema=False)
+    pq.write_table(
+        pa.table({f"c{n}": [1, 2] for n in range(9000)}),
+        path,
+        write_statistics=False,
+        use_dictionary=False,
+        store_schema=False,
+    )
 
 
 FOOTERS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,6 @@ import pytest
 
 import circuitprobe as cp
 from circuitprobe.checking import make_baseline
-
-for room in ("", "report"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / room))
-
 from hostile.corpus import Harmless
 from hostile.running import Commands, commands
 
@@ -21,11 +16,12 @@ from hostile.running import Commands, commands
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, csv: Path) -> Harmless:
     """A small model, its table, its audit, a baseline and a study of one run."""
+    from report.builders import Shape, make_report
+    from study.small_jobs import finished
+
     from circuitprobe.study.defaults import default_plan
     from circuitprobe.study.perform import write_record
     from circuitprobe.study.plan import FILE, Grid, write_plan
-    from report.builders import Shape, make_report
-    from study.small_jobs import finished
 
     folder = tmp_path_factory.mktemp("good")
     report = cp.audit(checkpoint, csv, target="label", levels=(2,), rows=120, resamples=200, twin=False)

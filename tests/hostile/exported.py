@@ -135,7 +135,7 @@ SIZES = {
     "a lambda": f"(lambda: {CODE})()",
     "an attribute": "Integer.__class__.__base__.__subclasses__()",
     "a comprehension": "[Integer(n) for n in range(10)][0]",
-    "a symbol that is code": f"Symbol(\"{CODE}\")",
+    "a symbol that is code": f'Symbol("{CODE}")',
     "Where that loops": "Where(" * 90 + "True, Integer(1), Integer(2)" + ")" * 90,
     "not closed": "Integer(1",
     "nothing": "",
@@ -143,17 +143,34 @@ SIZES = {
     "infinity": "oo**oo",
     "below zero": "Integer(-5)",
     "huge": "Integer(10000000000000000)",
-}  # fmt: skip
+}
 for name, text in SIZES.items():
     register(f"pt2 size: {name}", content(lambda t=text: with_size(t)), "m.pt2", "model")
 
 TARGETS = (
-    "torch.ops.prim.Print.default", "torch.ops.mylib.go.default", "torch.save", "torch.load", "torch.hub.load", "builtins.eval", "os.system",
-    "torch.ops.aten.save.default", "torch.ops.aten.from_file.default", "torch.ops.aten._print.default", "torch._C._jit_pass_inline",
-    "_operator.methodcaller", "_operator.attrgetter", "math.factorial", "math.__loader__", "torch.ops.aten.__class__.default",
-    "torch.ops.higher_order.map_impl", "torch.ops.higher_order.triton_kernel_wrapper_functional", "torch.ops.aten.set_.source_Tensor",
-    "torch.ops.aten.resize_.default", "torch.sym_not.__globals__", f"torch.ops.aten.{CODE}.default",
-)  # fmt: skip
+    "torch.ops.prim.Print.default",
+    "torch.ops.mylib.go.default",
+    "torch.save",
+    "torch.load",
+    "torch.hub.load",
+    "builtins.eval",
+    "os.system",
+    "torch.ops.aten.save.default",
+    "torch.ops.aten.from_file.default",
+    "torch.ops.aten._print.default",
+    "torch._C._jit_pass_inline",
+    "_operator.methodcaller",
+    "_operator.attrgetter",
+    "math.factorial",
+    "math.__loader__",
+    "torch.ops.aten.__class__.default",
+    "torch.ops.higher_order.map_impl",
+    "torch.ops.higher_order.triton_kernel_wrapper_functional",
+    "torch.ops.aten.set_.source_Tensor",
+    "torch.ops.aten.resize_.default",
+    "torch.sym_not.__globals__",
+    f"torch.ops.aten.{CODE}.default",
+)
 for target in TARGETS:
     register(f"pt2 operator {target}", content(lambda t=target: with_target(t)), "m.pt2", "model")
 
@@ -167,7 +184,12 @@ RESULTS = {
     "rand": ("rand.default", ("size", {"as_ints": [10**9]})),
     "randn": ("randn.default", ("size", {"as_ints": [10**9]})),
     "arange": ("arange.default", ("end", {"as_int": HUGE})),
-    "linspace": ("linspace.default", ("start", {"as_float": 0.0}), ("end", {"as_float": 1.0}), ("steps", {"as_int": HUGE})),
+    "linspace": (
+        "linspace.default",
+        ("start", {"as_float": 0.0}),
+        ("end", {"as_float": 1.0}),
+        ("steps", {"as_int": HUGE}),
+    ),
     "eye": ("eye.default", ("n", {"as_int": 10**6})),
     "empty below zero": ("zeros.default", ("size", {"as_ints": [-5]})),
     "tril_indices": ("tril_indices.default", ("row", {"as_int": 10**6}), ("col", {"as_int": 10**6})),
@@ -221,8 +243,15 @@ def named(value: Any) -> None:
 
 def spec_with_code(value: Any) -> None:
     value["graph_module"]["module_call_graph"][0]["signature"]["in_spec"] = json.dumps(
-        [1, {"type": "builtins.dict", "context": json.dumps([f"']+{CODE}+['"]), "children_spec": [{"type": None, "context": None, "children_spec": []}]}]
-    )  # fmt: skip
+        [
+            1,
+            {
+                "type": "builtins.dict",
+                "context": json.dumps([f"']+{CODE}+['"]),
+                "children_spec": [{"type": None, "context": None, "children_spec": []}],
+            },
+        ]
+    )
 
 
 def spec_of(kind: str) -> Change:
@@ -240,14 +269,23 @@ PROGRAMS: dict[str, Callable[[], bytes]] = {
     "a constant that doubles": lambda: changed(MODEL, grown),
     "guards_code": lambda: changed(MODEL, lambda value: value.update(guards_code=[CODE], range_constraints=CODE)),
     "weight's name is code": lambda: changed(CONFIG, named),
-    "node's name is code": lambda: changed(MODEL, lambda value: value["graph_module"]["graph"]["nodes"][0].update(name=f"a\n    {CODE}")),
+    "node's name is code": lambda: changed(
+        MODEL, lambda value: value["graph_module"]["graph"]["nodes"][0].update(name=f"a\n    {CODE}")
+    ),
     "input's name is code": lambda: changed(MODEL, spec_with_code),
     "a dataclass as input": lambda: changed(MODEL, spec_of("dataclasses.dataclass")),
     "a namedtuple as input": lambda: changed(MODEL, spec_of("collections.namedtuple")),
-    "entry's name leaves the archive": lambda: changed(CONFIG, lambda v: v["config"]["encoder.weight"].update(path_name="../../m")),
+    "entry's name leaves the archive": lambda: changed(
+        CONFIG, lambda v: v["config"]["encoder.weight"].update(path_name="../../m")
+    ),
     "weight is a pickle": lambda: changed(CONFIG, lambda v: v["config"]["encoder.weight"].update(use_pickle=True)),
-    "custom object": lambda: changed(MODEL, lambda v: v["graph_module"]["graph"]["custom_obj_values"].update(a={"name": "a", "class_fqn": CODE})),
-    "as_custom_obj": lambda: changed(MODEL, lambda v: v["graph_module"]["graph"]["inputs"].append({"as_custom_obj": {"name": "a", "class_fqn": CODE}})),
+    "custom object": lambda: changed(
+        MODEL, lambda v: v["graph_module"]["graph"]["custom_obj_values"].update(a={"name": "a", "class_fqn": CODE})
+    ),
+    "as_custom_obj": lambda: changed(
+        MODEL,
+        lambda v: v["graph_module"]["graph"]["inputs"].append({"as_custom_obj": {"name": "a", "class_fqn": CODE}}),
+    ),
     "nodes by the thousand": lambda: changed(MODEL, many_nodes),
     "a deep program": lambda: changed(MODEL, lambda _: DEEP),
     "a deep config": lambda: changed(CONFIG, lambda _: DEEP),
@@ -256,21 +294,47 @@ PROGRAMS: dict[str, Callable[[], bytes]] = {
     "a number as program": lambda: changed(MODEL, lambda _: b"5"),
     "nothing as program": lambda: changed(MODEL, lambda _: b""),
     "bytes as program": lambda: changed(MODEL, lambda _: bytes(range(256))),
-    "nan as numbers": lambda: changed(MODEL, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": NaN')),
-    "infinity as numbers": lambda: changed(CONFIG, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": Infinity')),
-    "numbers of 100,000 digits": lambda: changed(MODEL, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": ' + b"9" * 100_000, 1)),
-    "names of control characters": lambda: changed(MODEL, lambda v: v["graph_module"]["graph"]["nodes"][0].update(target="\x1b[31mred\u202e")),
-    "bounds that are a tower": lambda: changed(MODEL, lambda v: v.update(range_constraints={"s0": {"min_val": 10**4000, "max_val": -(10**4000)}})),
+    "nan as numbers": lambda: changed(
+        MODEL, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": NaN')
+    ),
+    "infinity as numbers": lambda: changed(
+        CONFIG, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": Infinity')
+    ),
+    "numbers of 100,000 digits": lambda: changed(
+        MODEL, lambda v: json.dumps(v).encode().replace(b'"as_int": 2', b'"as_int": ' + b"9" * 100_000, 1)
+    ),
+    "names of control characters": lambda: changed(
+        MODEL, lambda v: v["graph_module"]["graph"]["nodes"][0].update(target="\x1b[31mred\u202e")
+    ),
+    "bounds that are a tower": lambda: changed(
+        MODEL, lambda v: v.update(range_constraints={"s0": {"min_val": 10**4000, "max_val": -(10**4000)}})
+    ),
     "sample inputs that call": lambda: zipped({**entries(exported()), SAMPLE: saved(Opens())}),
     "sample inputs, raw": lambda: zipped({**entries(exported()), SAMPLE: written(Opens())}),
-    "sample inputs of 3 GB": lambda: zipped({**entries(exported()), SAMPLE: archive(written(Called("builtins.bytearray", (3 * 10**9,))))}),
-    "sample inputs of 10^12 rows": lambda: zipped({**entries(exported()), SAMPLE: weights(tensor((10**12, 9), (0, 0)))}),
-    "several programs": lambda: zipped({**entries(exported()), **{f"archive/models/{n}.json": b"{}" for n in range(3000)}}),
-    "an entry twice, other case": lambda: zipped({**entries(exported()), "archive/models/MODEL.json": entries(exported())[MODEL]}),
+    "sample inputs of 3 GB": lambda: zipped(
+        {**entries(exported()), SAMPLE: archive(written(Called("builtins.bytearray", (3 * 10**9,))))}
+    ),
+    "sample inputs of 10^12 rows": lambda: zipped(
+        {**entries(exported()), SAMPLE: weights(tensor((10**12, 9), (0, 0)))}
+    ),
+    "several programs": lambda: zipped(
+        {**entries(exported()), **{f"archive/models/{n}.json": b"{}" for n in range(3000)}}
+    ),
+    "an entry twice, other case": lambda: zipped(
+        {**entries(exported()), "archive/models/MODEL.json": entries(exported())[MODEL]}
+    ),
     "aotinductor": lambda: with_entries(archive__data__aotinductor__model__x_so=b"\x7fELF" + bytes(99)),
-    "older layout": lambda: zipped({"version": b"8.8", "serialized_exported_program.json": entries(exported())[MODEL], "serialized_state_dict.pt": saved(Opens()), "serialized_constants.pt": saved({}), "serialized_example_inputs.pt": saved(())}),
+    "older layout": lambda: zipped(
+        {
+            "version": b"8.8",
+            "serialized_exported_program.json": entries(exported())[MODEL],
+            "serialized_state_dict.pt": saved(Opens()),
+            "serialized_constants.pt": saved({}),
+            "serialized_example_inputs.pt": saved(()),
+        }
+    ),
     "short payload": lambda: zipped({**entries(exported()), "archive/data/weights/weight_0": struct.pack("<f", 1.0)}),
     "no payload": lambda: zipped({k: v for k, v in entries(exported()).items() if not k.endswith("weight_0")}),
-}  # fmt: skip
+}
 for name, made in PROGRAMS.items():
     register(f"pt2 program: {name}", content(made), "m.pt2", "model")

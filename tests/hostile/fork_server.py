@@ -18,19 +18,47 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-CPU_SECONDS, WALL_SECONDS = 25, 60
+CPU_SECONDS, IDLE_SECONDS = 21, 3
 MOST_MEMORY = 1500 * 2**20
 LONGEST_OUTPUT = 64 * 2**20
 PAGE = resource.getpagesize()
 # what commands import on their way; what only an attack would need is imported by the process that is attacked
 NEEDED = (
-    "circuitprobe.auditing circuitprobe.checking circuitprobe.cli circuitprobe.inspecting circuitprobe.loading "
-    "circuitprobe.shell circuitprobe.report.terminal circuitprobe.study.reporting circuitprobe.gate.compare "
-    "circuitprobe.gate.terminal circuitprobe.adapters.models.exported circuitprobe.adapters.families PIL.Image PIL.PngImagePlugin "
-    "PIL.JpegImagePlugin pyarrow.parquet pyarrow.csv pyarrow.compute pandas safetensors.torch scipy.stats scipy.special "
-    "scipy.cluster.hierarchy scipy.optimize sklearn.linear_model statsmodels.stats.multitest torch.export torch.fx sympy "
-    "torch.utils._sympy.functions torch.fx.experimental.symbolic_shapes torch.export.passes torch._dynamo torch._export.serde.serialize"
-).split()
+    "circuitprobe.auditing",
+    "circuitprobe.checking",
+    "circuitprobe.cli",
+    "circuitprobe.inspecting",
+    "circuitprobe.loading",
+    "circuitprobe.shell",
+    "circuitprobe.report.terminal",
+    "circuitprobe.study.reporting",
+    "circuitprobe.gate.compare",
+    "circuitprobe.gate.terminal",
+    "circuitprobe.adapters.models.exported",
+    "circuitprobe.adapters.families",
+    "PIL.Image",
+    "PIL.PngImagePlugin",
+    "PIL.JpegImagePlugin",
+    "pyarrow.parquet",
+    "pyarrow.csv",
+    "pyarrow.compute",
+    "pandas",
+    "safetensors.torch",
+    "scipy.stats",
+    "scipy.special",
+    "scipy.cluster.hierarchy",
+    "scipy.optimize",
+    "sklearn.linear_model",
+    "statsmodels.stats.multitest",
+    "torch.export",
+    "torch.fx",
+    "sympy",
+    "torch.utils._sympy.functions",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch.export.passes",
+    "torch._dynamo",
+    "torch._export.serde.serialize",
+)
 
 
 def run(folder: str, arguments: list[str], out: str) -> dict[str, Any]:
@@ -51,7 +79,7 @@ def run(folder: str, arguments: list[str], out: str) -> dict[str, Any]:
 
 def _watch(child: int) -> str:
     """Wait for the end of a child, or bring it about."""
-    handle, begun = os.pidfd_open(child), time.monotonic()
+    handle, worked, since = os.pidfd_open(child), "", time.monotonic()
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     try:
@@ -60,9 +88,13 @@ def _watch(child: int) -> str:
             if resident > MOST_MEMORY:
                 os.kill(child, signal.SIGKILL)
                 return f"over {MOST_MEMORY >> 20} MiB"
-            if time.monotonic() - begun > WALL_SECONDS:
+            # clock ticks of user and system time
+            ticks = " ".join(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11:13])
+            if ticks != worked:
+                worked, since = ticks, time.monotonic()
+            elif time.monotonic() - since > IDLE_SECONDS:
                 os.kill(child, signal.SIGKILL)
-                return f"over {WALL_SECONDS} s"
+                return "waits for something"
     finally:
         os.close(handle)
     return ""
@@ -97,10 +129,12 @@ def main() -> None:
     out = sys.argv[1]
     for name in NEEDED:
         importlib.import_module(name)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(run(asked["folder"], asked["arguments"], out)), flush=True)
+        sys.stdout.write(json.dumps(run(asked["folder"], asked["arguments"], out)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -69,7 +69,9 @@ for kind, write in KINDS.items():
     register(f"no file: {kind}", made_by(write), "given", *FILES, sparse=large)
     register(f"no file: {kind}, as details", made_by(write), "base.details", "details", sparse=large)
     if kind != "a link to nothing":
-        register(f"no file: {kind}, as circuitprobe.toml", made_by(write), "circuitprobe.toml", "config here", sparse=large)
+        register(
+            f"no file: {kind}, as circuitprobe.toml", made_by(write), "circuitprobe.toml", "config here", sparse=large
+        )
 
 STARTS = {
     "a pickle": (b"\x80\x02", ("model", "data")),
@@ -78,14 +80,17 @@ STARTS = {
     "safetensors": (b"\x40" + bytes(7) + b'{"w": 1}', ("model",)),
     "a tar archive": (bytes(257) + b"ustar", ("model", "study")),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(6), ("data", "study")),
-    "numpy": (b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1250000000, 10), }\n", ("data",)),
+    "numpy": (
+        b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1250000000, 10), }\n",
+        ("data",),
+    ),
     "CSV": (b"height,weight,income,city,smoker\n1,2,3,a,b\n", ("data",)),
     "CSV with a quote": (b'height,weight,income,city,smoker\n1,2,3,a,"', ("data",)),
     "Parquet": (b"PAR1", ("data",)),
     "JSON": (b'{"baseline_version": "1"', ("model", "baseline", "audit", "study audit", "study record")),
     "TOML": (b"a = 1\n", ("schema", "groups", "spec", "config", "study plan")),
     "PNG": (b"\x89PNG\r\n\x1a\n", ("data", "model")),
-}  # fmt: skip
+}
 for kind, (start, roles) in STARTS.items():
     register(f"50 GB that begin as {kind}", made_by(sparse_after(start)), "given", *roles, sparse=True)
 
@@ -130,7 +135,9 @@ for place, (make, name) in PLACES.items():
         register(f"{place} is {kind}", within(make, name, KINDS[kind]), "saved", role, sparse="50 GB" in kind)
 
 
-register("pictures in a ring of folders", within(pictures, "a.png", lambda path: path.symlink_to("..")), "saved", "data")
+register(
+    "pictures in a ring of folders", within(pictures, "a.png", lambda path: path.symlink_to("..")), "saved", "data"
+)
 
 
 def deep(path: Path, good: Harmless) -> None:

@@ -111,9 +111,7 @@ def saved(value: Any, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def tensor(
-    size: Sequence[int], stride: Sequence[int], offset: int = 0, stored: Stored | None = None
-) -> Called:
+def tensor(size: Sequence[int], stride: Sequence[int], offset: int = 0, stored: Stored | None = None) -> Called:
     """A tensor of any size over a storage of four bytes."""
     arguments = (stored or Stored(), offset, tuple(size), tuple(stride), False, Called("collections.OrderedDict"))
     return Called("torch._utils._rebuild_tensor_v2", arguments)

@@ -40,22 +40,45 @@ OPCODES = {
     "STACK_GLOBAL": b"\x80\x04" + text("io") + text("open") + b"\x93" + ARGUMENTS + b"R.",
     "EXT1": b"\x80\x02\x82\x01" + ARGUMENTS + b"R.",
     "EXT4": b"\x80\x02\x84\x01\x00\x00\x00" + ARGUMENTS + b"R.",
-    "names out of the memo": b"\x80\x04" + text("open", True) + b"0" + text("io", True) + b"0h\x01h\x00\x93" + ARGUMENTS + b"R.",
-    "memo by number": f"\x80\x04Vharmless\np5\n0Vopen\np7\n0Vio\np9\n0g9\ng7\n\x93(V{CANARY}\nVw\ntR.".encode("latin-1"),
-    "memo overwritten": b"\x80\x04" + text("collections") + b"q\x000" + text("io") + b"q\x000" + text("open")
-    + b"q\x010h\x00h\x01\x93" + ARGUMENTS + b"R.",
-    "within FRAME": pickle.PROTO + b"\x04" + pickle.FRAME + struct.pack("<Q", 10)
-    + b"cio\nopen\n0" + b"cio\nopen\n" + ARGUMENTS + b"R.",
+    "names out of the memo": b"\x80\x04"
+    + text("open", True)
+    + b"0"
+    + text("io", True)
+    + b"0h\x01h\x00\x93"
+    + ARGUMENTS
+    + b"R.",
+    "memo by number": f"\x80\x04Vharmless\np5\n0Vopen\np7\n0Vio\np9\n0g9\ng7\n\x93(V{CANARY}\nVw\ntR.".encode(
+        "latin-1"
+    ),
+    "memo overwritten": b"\x80\x04"
+    + text("collections")
+    + b"q\x000"
+    + text("io")
+    + b"q\x000"
+    + text("open")
+    + b"q\x010h\x00h\x01\x93"
+    + ARGUMENTS
+    + b"R.",
+    "within FRAME": pickle.PROTO
+    + b"\x04"
+    + pickle.FRAME
+    + struct.pack("<Q", 10)
+    + b"cio\nopen\n0"
+    + b"cio\nopen\n"
+    + ARGUMENTS
+    + b"R.",
     "name of 'builtins' as Python 2 says it": b"c__builtin__\neval\n(V" + CODE.encode() + b"\ntR.",
     "a second pickle behind": pickle.dumps({"a": 1}) + pickle.dumps(Opens()),
     "POP and DUP before": b"\x80\x022N0(1cio\nopen\n" + ARGUMENTS + b"R.",
     "dotted name": b"\x80\x04" + text("os") + text("path.os.system") + b"\x93(" + text(f"touch {CANARY}") + b"tR.",
-}  # fmt: skip
+}
 for name, made in OPCODES.items():
     register(f"opcode {name}", content(lambda made=made: made), "m.pt", *BOTH)
     register(f"opcode {name}, in an archive", content(lambda made=made: archive(made)), "m.pt", "model")
 for protocol in range(6):
-    register(f"protocol {protocol}", content(lambda p=protocol: pickle.dumps(Opens(), p)), "m.pkl", *BOTH, word="pickle")
+    register(
+        f"protocol {protocol}", content(lambda p=protocol: pickle.dumps(Opens(), p)), "m.pkl", *BOTH, word="pickle"
+    )
 
 GADGETS: dict[str, Any] = {
     "eval": Calls(eval, CODE),
@@ -70,9 +93,12 @@ GADGETS: dict[str, Any] = {
     "torch.storage._load_from_bytes": Calls(torch.storage._load_from_bytes, saved(Opens())),
     "torch.hub.load": Called("torch.hub.load", (".", "make")),
     "torch.jit.load": Called("torch.jit._serialization.load", ("second.pt",)),
-    "torch._tensor._rebuild_from_type_v2": Calls(torch._tensor._rebuild_from_type_v2, open, torch.Tensor, (CANARY, "w"), {}),
+    "torch._tensor._rebuild_from_type_v2": Calls(
+        torch._tensor._rebuild_from_type_v2, open, torch.Tensor, (CANARY, "w"), {}
+    ),
     "torch._utils._rebuild_parameter_with_state": Called(
-        "torch._utils._rebuild_parameter_with_state", (1, True, Called("collections.OrderedDict"), {"__setstate__": by_name("io.open")})
+        "torch._utils._rebuild_parameter_with_state",
+        (1, True, Called("collections.OrderedDict"), {"__setstate__": by_name("io.open")}),
     ),
     "torch.ops.aten.save": Called("torch.ops.aten.save", (1, CANARY)),
     "torch.save": Called("torch.serialization.save", (1, CANARY)),
@@ -88,7 +114,8 @@ GADGETS: dict[str, Any] = {
     "runpy": Called("runpy._run_code", (CODE, {})),
     "subprocess": Called("subprocess.getoutput", (f"touch {CANARY}",)),
     "cloudpickle": Called(
-        "cloudpickle.cloudpickle._make_function", (Called("cloudpickle.cloudpickle._builtin_type", ("CodeType",)), {}, "f", None, None)
+        "cloudpickle.cloudpickle._make_function",
+        (Called("cloudpickle.cloudpickle._builtin_type", ("CodeType",)), {}, "f", None, None),
     ),
     "dill": Called("dill._dill._create_function", (Called("dill._dill._create_code", (0, 0, 0)), {})),
     "BUILD over a module": Calls(nn.Linear, 1, 1, state={"forward": Opens()}),
@@ -96,7 +123,7 @@ GADGETS: dict[str, Any] = {
     "a tensor whose hooks call": Called(
         "torch._utils._rebuild_tensor_v2", (1, 0, (1,), (1,), False, Called("io.open", (CANARY, "w")))
     ),
-}  # fmt: skip
+}
 for name, gadget in GADGETS.items():
     register(f"gadget {name}", content(lambda g=gadget: archive(written({"w": g}))), "m.pt", "model")
 register("gadgets as data", content(lambda: archive(written([*GADGETS.values()]))), "m.pt", "data")
@@ -157,16 +184,28 @@ CONTAINERS = {
     "pickle before a zip": (lambda: opens() + plain_zip(), "m.pt"),
     "zip behind a harmless pickle": (lambda: pickle.dumps({"a": 1}) + saved(Opens()), "m.pt"),
     "second pickle in a zip": (lambda: archive(pickle.dumps({"a": 1}, 2), **{"other.pkl": opens()}), "m.pt"),
-    "pickle of another root": (lambda: zipped({"a/data.pkl": pickle.dumps({}, 2), "b/data.pkl": opens(), "b/version": b"3"}), "m.pt"),
+    "pickle of another root": (
+        lambda: zipped({"a/data.pkl": pickle.dumps({}, 2), "b/data.pkl": opens(), "b/version": b"3"}),
+        "m.pt",
+    ),
     "DATA.PKL": (lambda: zipped({"m/DATA.PKL": opens(), "m/version": b"3"}), "m.pt"),
-    "data.pkl and DATA.PKL": (lambda: zipped({"m/DATA.PKL": opens(), "m/data.pkl": pickle.dumps({}, 2), "m/version": b"3"}), "m.pt"),
+    "data.pkl and DATA.PKL": (
+        lambda: zipped({"m/DATA.PKL": opens(), "m/data.pkl": pickle.dumps({}, 2), "m/version": b"3"}),
+        "m.pt",
+    ),
     "backslashes": (lambda: zipped({"m\\data.pkl": opens(), "m/version": b"3"}), "m.pt"),
     "safetensors and zip": (safetensors_and_zip, "m.safetensors"),
     "png and zip": (picture_and_zip, "m.png"),
-    "Lightning": (lambda: saved({"pytorch-lightning_version": "2.4.0", "state_dict": {"w": torch.ones(1)}, "callbacks": Opens()}), "m.ckpt"),
-    "our checkpoint with more": (lambda: archive(written({"format": "circuitprobe-checkpoint", "version": 2, "x": Opens()})), "m.pt"),
+    "Lightning": (
+        lambda: saved({"pytorch-lightning_version": "2.4.0", "state_dict": {"w": torch.ones(1)}, "callbacks": Opens()}),
+        "m.ckpt",
+    ),
+    "our checkpoint with more": (
+        lambda: archive(written({"format": "circuitprobe-checkpoint", "version": 2, "x": Opens()})),
+        "m.pt",
+    ),
     "in a tensor's place": (lambda: weights(Opens()), "m.pt"),
-}  # fmt: skip
+}
 for name, (made, file) in CONTAINERS.items():
     register(f"pickle in {name}", content(made), file, *BOTH)
 for name, pack in PACKED.items():
@@ -189,7 +228,13 @@ def pythae(**files: bytes) -> Make:
 
     def make(path: Path, _: Harmless) -> None:
         path.mkdir()
-        settings = {"name": "VAEConfig", "input_dim": [6], "latent_dim": 2, "uses_default_encoder": True, "uses_default_decoder": True}
+        settings = {
+            "name": "VAEConfig",
+            "input_dim": [6],
+            "latent_dim": 2,
+            "uses_default_encoder": True,
+            "uses_default_decoder": True,
+        }
         (path / "model_config.json").write_text(json.dumps(settings))
         (path / "environment.json").write_text(json.dumps({"name": "EnvironmentConfig", "python_version": "3.11"}))
         torch.save({"model_state_dict": nn.Linear(2, 2).state_dict()}, path / "model.pt")
@@ -207,10 +252,16 @@ def diffusers(file: str, made: bytes) -> Make:
     def make(path: Path, _: Harmless) -> None:
         path.mkdir()
         settings = {
-            "_class_name": "AutoencoderKL", "in_channels": 1, "out_channels": 1, "down_block_types": ["DownEncoderBlock2D"],
-            "up_block_types": ["UpDecoderBlock2D"], "block_out_channels": [8], "latent_channels": 2, "norm_num_groups": 4,
+            "_class_name": "AutoencoderKL",
+            "in_channels": 1,
+            "out_channels": 1,
+            "down_block_types": ["DownEncoderBlock2D"],
+            "up_block_types": ["UpDecoderBlock2D"],
+            "block_out_channels": [8],
+            "latent_channels": 2,
+            "norm_num_groups": 4,
             "sample_size": 16,
-        }  # fmt: skip
+        }
         (path / "config.json").write_text(json.dumps(settings))
         (path / file).write_bytes(made)
 

@@ -11,6 +11,8 @@ from hostile.corpus import Harmless, cases
 from hostile.running import Commands, attacked
 
 
-@pytest.mark.parametrize(("role", "name"), cases("baseline", "details", "audit", "config", "config here", "schema", "groups", "spec"))
+@pytest.mark.parametrize(
+    ("role", "name"), cases("baseline", "details", "audit", "config", "config here", "schema", "groups", "spec")
+)
 def test_is_refused(role: str, name: str, running: Commands, good: Harmless, tmp_path: Path) -> None:
     attacked(running, good, role, name, tmp_path)

@@ -95,7 +95,9 @@ STATEMENTS = {
     "nothing but arithmetic": "_n = torch.add(torch.ones([1]), 1)",
 }
 for name, statement in STATEMENTS.items():
-    register(f"TorchScript, {name}", content(lambda s=statement: with_statement(s)), "m.pt", "model", word="TorchScript")
+    register(
+        f"TorchScript, {name}", content(lambda s=statement: with_statement(s)), "m.pt", "model", word="TorchScript"
+    )
 
 
 def legacy() -> bytes:
@@ -147,8 +149,8 @@ CONTAINERS: dict[str, tuple[Callable[[], bytes], str]] = {
 for name, (made, file) in CONTAINERS.items():
     register(f"TorchScript {name}", content(made), file, *ONLY)
 
-register("TorchScript as pythae's model.pt", lambda p, g: pythae(model_pt=with_statement(SAVE))(p, g), "saved", "model")
-register("TorchScript as pythae's encoder.pkl", lambda p, g: pythae(encoder_pkl=with_statement(SAVE))(p, g), "saved", "model")
+register("TorchScript as pythae's model.pt", pythae(model_pt=with_statement(SAVE)), "saved", "model")
+register("TorchScript as pythae's encoder.pkl", pythae(encoder_pkl=with_statement(SAVE)), "saved", "model")
 for suffix in ("bin", "safetensors"):
     register(
         f"TorchScript as diffusers' {suffix}",

@@ -54,7 +54,7 @@ def first(value: Any) -> dict[str, Any]:
 FIGURES: dict[str, Change] = {
     "value above its interval": lambda v: first(v).update(value=first(v)["high"] + 1),
     "value below its interval": lambda v: first(v).update(value=first(v)["low"] - 1),
-    "interval turned round": lambda v: (lambda e: e.update(low=e["high"] + 1, high=e["low"] - 1))(first(v)),
+    "interval turned round": lambda v: first(v).update(low=1e6, high=-1e6),
     "one end only": lambda v: first(v).update(high=None),
     "rows below zero": lambda v: first(v).update(n=-5),
     "rows beyond all": lambda v: first(v).update(n=10**30),
@@ -64,7 +64,7 @@ FIGURES: dict[str, Change] = {
     "1e400 as text": lambda v: first(v).update(value="1e400"),
     "a truth value": lambda v: first(v).update(value=True),
     "a list": lambda v: first(v).update(value=[0.1]),
-}  # fmt: skip
+}
 for name, change in FIGURES.items():
     register(f"audit's figure: {name}", audit(change), "a.json", "audit")
     register(f"baseline's figure: {name}", baseline(change), "b.json", "baseline")
@@ -98,7 +98,7 @@ AUDITS: dict[str, Change] = {
     "a version of long ago": at("schema_version", value="0.0"),
     "a version of the future": at("schema_version", value="999.0"),
     "features of no one": at("data", "features", value=[]),
-}  # fmt: skip
+}
 for name, change in AUDITS.items():
     register(f"audit: {name}", audit(change), "a.json", "audit")
 
@@ -134,7 +134,9 @@ def checkpoint(change: Change) -> Make:
 
 
 def every_weight(number: float) -> Change:
-    return lambda content: [weight.fill_(number) for weight in content["state_dict"].values() if weight.is_floating_point()]
+    return lambda content: [
+        weight.fill_(number) for weight in content["state_dict"].values() if weight.is_floating_point()
+    ]
 
 
 def some_weight(number: float) -> Change:
@@ -198,11 +200,13 @@ CHECKPOINTS: dict[str, Change] = {
     "a column's name that is a number": lambda c: c["data"]["columns"][0].update(name=5),
     "spread of zero": lambda c: [column.update(std=0.0) for column in c["data"]["columns"] if "std" in column],
     "spread below zero": lambda c: [column.update(std=-1.0) for column in c["data"]["columns"] if "std" in column],
-    "mean that is nan": lambda c: [column.update(mean=float("nan")) for column in c["data"]["columns"] if "mean" in column],
+    "mean that is nan": lambda c: [
+        column.update(mean=float("nan")) for column in c["data"]["columns"] if "mean" in column
+    ],
     "spread of 1e-320": lambda c: [column.update(std=1e-320) for column in c["data"]["columns"] if "std" in column],
     **{f"no {entry}": without(entry) for entry in ("version", ARCHITECTURE, "data", "training", "state_dict")},
     **{f"{entry} is a list": at(entry, value=[]) for entry in (ARCHITECTURE, "data", "training", "state_dict")},
-}  # fmt: skip
+}
 for name, change in CHECKPOINTS.items():
     register(f"checkpoint: {name}", checkpoint(change), "m.pt", "model")
 
@@ -240,14 +244,18 @@ DIFFUSERS: dict[str, dict[str, Any]] = {
     "10^5 channels": {"block_out_channels": [10**5], "norm_num_groups": 4},
     "10^9 latents": {"latent_channels": 10**9},
     "10^5 layers": {"layers_per_block": 10**5},
-    "10^4 blocks": {"block_out_channels": [8] * 10**4, "down_block_types": ["DownEncoderBlock2D"] * 10**4, "up_block_types": ["UpDecoderBlock2D"] * 10**4},
+    "10^4 blocks": {
+        "block_out_channels": [8] * 10**4,
+        "down_block_types": ["DownEncoderBlock2D"] * 10**4,
+        "up_block_types": ["UpDecoderBlock2D"] * 10**4,
+    },
     "10^9 codes": {"_class_name": "VQModel", "num_vq_embeddings": 10**9},
     "a class of control characters": {"_class_name": ESCAPES},
     "a class that is no model": {"_class_name": "DDPMPipeline"},
     "a class by its path": {"_class_name": "pipelines.StableDiffusionPipeline"},
     "code from the hub": {"_class_name": "AutoencoderKL", "auto_map": {"AutoModel": "evil.Evil"}},
     "an activation that is code": {"act_fn": "__import__"},
-}  # fmt: skip
+}
 TINY = saved({"encoder.conv_in.weight": torch.ones(1)})
 for name, changes in DIFFUSERS.items():
     made = settings(diffusers("diffusion_pytorch_model.bin", TINY), "config.json", **changes)
