@@ -68,7 +68,7 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "lists 10^5 deep": lambda: nested(10**5, b"]", b"a"),
     "dictionaries 10^5 deep": lambda: b"\x80\x02" + b"}K\x01" * 10**5 + b"N" + b"s" * 10**5 + b".",
     "calls 10^5 deep": lambda: b"\x80\x02" + b"ccollections\nOrderedDict\n" * 10**5 + b")" + b"R\x85" * 10**5 + b".",
-    "marks": lambda: b"\x80\x02" + b"(" * 4 * 10**6 + b".",
+    "marks": lambda: b"\x80\x02" + b"(" * 200_000 + b".",
     "a million of laughs": laughs,
     "a million of laughs, a name": laughing_names,
     "a list within itself": lambda: b"\x80\x02]q\x00h\x00a.",
