@@ -104,9 +104,10 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     ),
 }
 for name, made in PICKLES.items():
-    roles = ("model", "data")
-    register(f"pickle: {name}", content(made), "m.pt", *roles)
-    register(f"pickle in an archive: {name}", content(lambda m=made: archive(m(), {"0": bytes(4)})), "m.pt", *roles)
+    register(f"pickle: {name}", content(made), "m.pt", "model")
+    register(
+        f"pickle in an archive: {name}", content(lambda m=made: archive(m(), {"0": bytes(4)})), "m.pt", "model", "data"
+    )
 
 V2 = "torch._utils._rebuild_tensor_v2"
 TENSORS: dict[str, Any] = {

@@ -152,6 +152,8 @@ MODELS = {
     "an exported program": exported_program,
 }
 """What writes a model called ``saved`` into a folder; some are refused, and none may import what lies there."""
+WHOLE = ("pythae's folder", "diffusers' folder", "an exported program")
+"""Those that load."""
 
 
 def pictures(folder: Path) -> None:

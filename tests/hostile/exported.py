@@ -18,6 +18,7 @@ from hostile.corpus import CANARY, content, register
 from hostile.pickle_tools import Called, Opens, archive, saved, tensor, weights, written, zipped
 from hostile.torchscripts import WIDTH, entries
 
+LONG = 10_000
 MODEL = "archive/models/model.json"
 CONFIG = "archive/data/weights/model_weights_config.json"
 SAMPLE = "archive/data/sample_inputs/model.pt"
@@ -68,12 +69,12 @@ def with_entries(**more: bytes) -> bytes:
 
 
 def with_size(text: str) -> bytes:
-    """Every size that is an expression is this one."""
+    """Every size that is an expression is this one; the first alone where it is long."""
 
     def change(value: Any) -> None:
-        for entry in _dicts(value):
-            if "expr_str" in entry:
-                entry["expr_str"] = text
+        sizes = [entry for entry in _dicts(value) if "expr_str" in entry]
+        for entry in sizes if len(text) < LONG else sizes[:1]:
+            entry["expr_str"] = text
 
     return changed(MODEL, change)
 

@@ -11,7 +11,7 @@ from hostile.corpus import ROLES, Harmless, Make, register
 from hostile.pickles import diffusers, pythae
 
 EVERY = tuple(ROLES)
-FILES = tuple(role for role in EVERY if role not in {"config here", "details"})
+FILES = tuple(role for role in EVERY if role not in {"config here", "details", "inspected"})
 HUGE = 50 * 10**9
 
 

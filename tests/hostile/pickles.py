@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import functools
 import io
 import json
@@ -32,11 +31,13 @@ def text(value: str, memo: bool = False) -> bytes:
 
 
 ARGUMENTS = b"(" + text(CANARY) + text("w") + b"t"
+# NEWOBJ calls __new__, which of few classes writes anything
+MAPPED = b"(" + text(CANARY) + text("uint8") + text("w+") + b"K\x00K\x09\x85t"
 OPCODES = {
     "INST": f"(V{CANARY}\nVw\niio\nopen\n.".encode(),
     "OBJ": b"(cio\nopen\nV" + CANARY.encode() + b"\nVw\no.",
-    "NEWOBJ": b"\x80\x02cio\nFileIO\n" + ARGUMENTS + b"\x81.",
-    "NEWOBJ_EX": b"\x80\x04" + text("io") + text("FileIO") + b"\x93" + ARGUMENTS + b"}\x92.",
+    "NEWOBJ": b"\x80\x02cnumpy\nmemmap\n" + MAPPED + b"\x81.",
+    "NEWOBJ_EX": b"\x80\x04" + text("numpy") + text("memmap") + b"\x93" + MAPPED + b"}\x92.",
     "STACK_GLOBAL": b"\x80\x04" + text("io") + text("open") + b"\x93" + ARGUMENTS + b"R.",
     "EXT1": b"\x80\x02\x82\x01" + ARGUMENTS + b"R.",
     "EXT4": b"\x80\x02\x84\x01\x00\x00\x00" + ARGUMENTS + b"R.",
@@ -84,8 +85,10 @@ GADGETS: dict[str, Any] = {
     "eval": Calls(eval, CODE),
     "exec": Calls(exec, CODE),
     "os.system": Calls(os.system, f"touch {CANARY}"),
-    "getattr chain": Calls(getattr(builtins, "getattr"), Calls(__import__, "os"), "system"),  # noqa: B009
-    "attrgetter": Calls(operator.attrgetter("system"), Calls(__import__, "os")),
+    "getattr chain": Called("operator.call", (Calls(getattr, Calls(__import__, "os"), "system"), f"touch {CANARY}")),
+    "attrgetter": Called(
+        "operator.call", (Calls(operator.attrgetter("system"), Calls(__import__, "os")), f"touch {CANARY}")
+    ),
     "partial": Calls(functools.partial(open, CANARY, "w")),
     "methodcaller": Calls(operator.methodcaller("write_text", "x"), Path(CANARY)),
     "pickle in pickle": Calls(pickle.loads, pickle.dumps(Opens())),
