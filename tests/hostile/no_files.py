@@ -125,7 +125,6 @@ PLACES: dict[str, tuple[Make, str]] = {
     "diffusers' config.json": (diffusers(f"{UNET}.bin", b"1"), "config.json"),
     "diffusers' bin": (diffusers(f"{UNET}.bin", b"1"), f"{UNET}.bin"),
     "diffusers' safetensors": (diffusers(f"{UNET}.safetensors", b"1"), f"{UNET}.safetensors"),
-    "scvi's model.pt": (pythae(), "model.pt"),
     "a picture": (pictures, "1.png"),
     "a picture in a folder": (pictures, "inner/4.png"),
 }
