@@ -78,7 +78,11 @@ for name, made in OPCODES.items():
     register(f"opcode {name}, in an archive", content(lambda made=made: archive(made)), "m.pt", "model")
 for protocol in range(6):
     register(
-        f"protocol {protocol}", content(lambda p=protocol: pickle.dumps(Opens(), p)), "m.pkl", *BOTH, word="pickle"
+        f"protocol {protocol}",
+        content(lambda p=protocol: pickle.dumps(Opens(), p)),
+        "m.pkl",
+        *BOTH,
+        word="pickle" if protocol > 1 else "",
     )
 
 GADGETS: dict[str, Any] = {

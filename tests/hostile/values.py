@@ -155,8 +155,8 @@ def without(entry: str) -> Change:
     return lambda content: content.pop(entry)
 
 
-def column_named(name: str) -> Change:
-    return lambda content: content["data"]["columns"][0].update(name=name)
+def column_with(**changes: Any) -> Change:
+    return lambda content: content["data"]["columns"][0].update(changes)
 
 
 ARCHITECTURE = "architecture"
@@ -173,7 +173,6 @@ CHECKPOINTS: dict[str, Change] = {
     "images of 10^5 x 10^5": at(ARCHITECTURE, "shape", value=[3, 16 * 10**4, 16 * 10**4]),
     "images of 10^9 channels": at(ARCHITECTURE, "shape", value=[10**9, 16, 16]),
     "a name of control characters": at(ARCHITECTURE, "name", value=ESCAPES),
-    "a name of another": at(ARCHITECTURE, "name", value="__import__"),
     "version of control characters": at("version", value=ESCAPES),
     "version 999": at("version", value=999),
     "version of many digits": at("version", value=10**5000),
@@ -195,15 +194,16 @@ CHECKPOINTS: dict[str, Change] = {
     "a weight of float64": first_tensor(lambda t: t.double()),
     "a weight of bits": first_tensor(lambda t: t.to(torch.float8_e5m2)),
     "a weight that is text": first_tensor(lambda t: ESCAPES),
-    "a column's name of control characters": column_named(ESCAPES),
-    "a column's name of 4 MB": column_named("x" * 4 * 10**6),
-    "a column's name that is a number": lambda c: c["data"]["columns"][0].update(name=5),
-    "spread of zero": lambda c: [column.update(std=0.0) for column in c["data"]["columns"] if "std" in column],
-    "spread below zero": lambda c: [column.update(std=-1.0) for column in c["data"]["columns"] if "std" in column],
-    "mean that is nan": lambda c: [
-        column.update(mean=float("nan")) for column in c["data"]["columns"] if "mean" in column
-    ],
-    "spread of 1e-320": lambda c: [column.update(std=1e-320) for column in c["data"]["columns"] if "std" in column],
+    "a column's name of control characters": column_with(name=ESCAPES),
+    "a column's name of 4 MB": column_with(name="x" * 4 * 10**6),
+    "a column's name that is a number": column_with(name=5),
+    "scale of zero": column_with(scale=0.0),
+    "scale below zero": column_with(scale=-1.0),
+    "scale that is nan": column_with(scale=float("nan")),
+    "scale of 1e-320": column_with(scale=1e-320),
+    "scale of 1e308": column_with(scale=1e308),
+    "center that is infinite": column_with(center=float("inf")),
+    "categories by the thousand": column_with(categories=["x"] * 10**5),
     **{f"no {entry}": without(entry) for entry in ("version", ARCHITECTURE, "data", "training", "state_dict")},
     **{f"{entry} is a list": at(entry, value=[]) for entry in (ARCHITECTURE, "data", "training", "state_dict")},
 }
