@@ -105,7 +105,6 @@ CSV: dict[str, Callable[[], bytes]] = {
     "NUL in the header": lambda: f"a\0b,{HEADER}\n".encode() + b"1,1,2,3,x,yes,good\n" * 99,
     "UTF-16 without a mark": lambda: f"{HEADER}\n1,2,3,4,5,6\n".encode("utf-16-le"),
     "UTF-16, cut off": lambda: (f"{HEADER}\n" + "1,2,3,x,yes,good\n" * 99).encode("utf-16")[:-1],
-    "UTF-32": lambda: (f"{HEADER}\n" + "1,2,3,x,yes,good\n" * 99).encode("utf-32"),
     "not UTF-8": lambda: bytes(range(128, 256)) * 9000,
     "control characters in the header": lambda: f"a{ESCAPES[:-2]},{HEADER}\n".encode() + b"1,1,2,3,x,yes,good\n" * 99,
     "control characters in cells": lambda: f"{HEADER}\n".encode() + f"{ESCAPES[:-2]},2,3,x,yes,good\n".encode() * 99,
