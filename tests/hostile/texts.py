@@ -71,8 +71,12 @@ TOML: dict[str, Callable[[], bytes]] = {
     "a name of 4 MB": lambda: b"a" * 4 * 10**6 + b" = 1",
     "equal signs": lambda: b"=" * 4 * 10**6,
 }
+# our checkpoint is read without a spec, which is checked for what it says only where it is used
+UNUSED = ("a huge width", "parts that are attributes")
 for name, made in TOML.items():
-    register(f"TOML: {name}", content(made), "a.toml", *TOMLS)
+    register(
+        f"TOML: {name}", content(made), "a.toml", *(role for role in TOMLS if role != "spec" or name not in UNUSED)
+    )
     register(f"TOML: {name}, as circuitprobe.toml", content(made), "circuitprobe.toml", "config here")
 
 
