@@ -90,14 +90,14 @@ AUDITS: dict[str, Change] = {
     "rows audited below zero": at("data", "rows_audited", value=-1),
     "more rows audited than there are": at("data", "rows_audited", value=10**9),
     "resamples of nothing": at("resamples", value={}),
+    "resamples of another number": at("resamples", "count", value=199),
+    "resamples by the billion": at("resamples", "count", value=10**9),
+    "resamples below zero": at("resamples", "count", value=-1),
     "resamples of text": at("resamples", value="x"),
-    "seed below zero": at("settings", "seed", value=-1),
-    "names of control characters": at("latents", 0, "name", value=ESCAPES),
     "source of control characters": lambda v: (at("model", "source", value=ESCAPES)(v), at("latents", value=5)(v)),
     "another version": at("schema_version", value=ESCAPES),
     "a version of long ago": at("schema_version", value="0.0"),
     "a version of the future": at("schema_version", value="999.0"),
-    "features of no one": at("data", "features", value=[]),
 }
 for name, change in AUDITS.items():
     register(f"audit: {name}", audit(change), "a.json", "audit")
@@ -105,10 +105,8 @@ for name, change in AUDITS.items():
 
 def resamples(change: Callable[[str], str]) -> Change:
     def changed(content: dict[str, Any]) -> None:
-        packed = content["resamples"]
-        for key, value in packed.items():
-            if isinstance(value, str):
-                packed[key] = change(value)
+        for packed in content["resamples"]["figures"].values():
+            packed["codes"] = change(packed["codes"])
 
     return changed
 
