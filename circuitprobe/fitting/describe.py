@@ -131,7 +131,8 @@ def _std_interval(data: AuditData, resampler: Resampler) -> tuple[FloatArray, Fl
     variances = resampler.means(centred**2) - resampler.means(centred) ** 2
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(np.sqrt(np.maximum(variances, 0.0)), [tail, 1.0 - tail], axis=0)
-    return low, high
+    std = values.std(axis=0)
+    return np.minimum(low, std), np.maximum(high, std)
 
 
 def _layout(encoding: TableEncoding | ImageEncoding) -> str:

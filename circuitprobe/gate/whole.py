@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from circuitprobe.errors import DataError
 from circuitprobe.gate.metrics import COMPLETENESS, LATENT, LEAST_KL, RANGES, SCORES, TRUTH
-from circuitprobe.report.consistent_numbers import BIAS, ENOUGH, FROM_0, of_numbers
+from circuitprobe.report.consistent_numbers import FROM_0, of_numbers
 from circuitprobe.report.consistent_resamples import agreement
 
 if TYPE_CHECKING:
     from circuitprobe.gate.snapshot import Compared, SeenLatent, Snapshot
     from circuitprobe.types import Estimate
-
-MEANS = ("ces", "ces_prior", "on_support_rate", "on_support_rate_prior", "kl", "mse")
-"""Figures that are means over rows, which their intervals hold; others may lie a little outside."""
 
 OF_HALF, OF_VALUE = 0.1, 1e-3
 """How far a figure may lie from the unrounded one: more than rounding moves it, as a share of half its interval and of itself."""
@@ -80,17 +77,15 @@ def _numbers(snapshot: Snapshot) -> Iterator[str]:
     compared = snapshot.compared
     if compared.rows.audited < 1:
         yield f"rows.audited is {compared.rows.audited}; expected 1 or more"
-    kept = snapshot.details.resamples
-    few = BIAS if kept is not None and kept.count < ENOUGH else 0.0
     yield from of_numbers(snapshot.details, "details")
     for key, figure in _figures(compared).items():
         metric = key.partition(":")[0]
-        yield from of_numbers(figure, key.replace(":", " of "), RANGES.get(metric), few if metric in MEANS else BIAS)
+        yield from of_numbers(figure, key.replace(":", " of "), RANGES.get(metric))
         if figure.n > compared.rows.audited and metric not in TRUTH:
             yield f"{key.replace(':', ' of ')} is of {figure.n} rows; expected {compared.rows.audited} at most, the rows audited"
     for name, latent in compared.latents.items():
-        yield from of_numbers(latent.effects, f"effects of {name}", FROM_0, few)
-        yield from of_numbers(latent.group_effects, f"group_effects of {name}", FROM_0, few)
+        yield from of_numbers(latent.effects, f"effects of {name}", FROM_0)
+        yield from of_numbers(latent.group_effects, f"group_effects of {name}", FROM_0)
         for estimate in (*latent.effects.values(), *latent.group_effects.values()):
             if estimate.n > compared.rows.audited:
                 yield f"an effect of {name} is of {estimate.n} rows; expected {compared.rows.audited} at most, the rows audited"

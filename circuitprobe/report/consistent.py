@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from circuitprobe.report.consistent_numbers import BIAS, ENOUGH, inside, of_numbers
+from circuitprobe.report.consistent_numbers import OLDER, inside, of_numbers
 from circuitprobe.report.consistent_resamples import of_resamples
 from circuitprobe.types import Estimate
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def contradictions(report: AuditReport) -> Iterator[str]:
     """What in a report cannot be, each with the place, what is there and what was expected."""
-    few = report.settings.resamples < ENOUGH
+    room = OLDER if report.schema_version in {"2.0", "2.1", "2.2", "2.3"} else 0.0
     for place, part in inside(report, ""):
-        yield from of_numbers(part, place, room=BIAS if few else 0.0)
+        yield from of_numbers(part, place, room=room)
     yield from _of_names(report)
     yield from _of_latents(report)
     yield from _of_counts(report)

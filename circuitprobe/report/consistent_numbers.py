@@ -10,13 +10,10 @@ from pydantic import BaseModel
 
 from circuitprobe.report.ground_truth import Ceilings, DciScores, FactorScores, GroundTruth
 from circuitprobe.report.levels import (
-    Edge,
     InputRow,
     MediationEntry,
     Overlap,
     PathLevel,
-    PathUnit,
-    SenderReport,
     UnitReport,
 )
 from circuitprobe.report.model import (
@@ -65,25 +62,8 @@ BOUNDS: dict[type[BaseModel], dict[str, tuple[float, float]]] = {
 }  # fmt: skip
 """Between what the numbers of a part lie, where they are bounded; of an estimate its value, both ends and its chance value."""
 
-
-_EVERY_LATENT = ("ces", "ces_prior", "on_support_rate", "on_support_rate_prior")
-MEANS: dict[type[BaseModel], tuple[str, ...]] = {
-    LatentReport: (*_EVERY_LATENT, "kl", "effects", "group_effects"),
-    Scores: _EVERY_LATENT,
-    InputRow: ("shift", "info"),
-    UnitReport: ("effect", "group_effects", "shift"),
-    FeatureReconstruction: ("mse", "accuracy"),
-    Reconstruction: ("mse",),
-    SenderReport: ("total",),
-    PathUnit: ("effect", "end_effects"),
-    MediationEntry: ("te", "nie", "nde"),
-    Edge: ("effect",),
-}
-"""Means over rows: a percentile interval holds them. Others are biased on resamples, and may lie a little outside theirs."""
-BIAS = 3.0
-"""How far outside its interval an estimate that is no mean may lie, in widths of the interval; a mean too of few resamples."""
-ENOUGH = 100
-"""Resamples from which on the percentile interval of a mean holds it."""
+OLDER = 3.0
+"""How far a value of a report before schema 2.4 may lie outside its interval, in widths of the interval: those were not widened."""
 
 
 def of_numbers(
@@ -117,17 +97,12 @@ def _of_model(part: BaseModel, place: str, room: float) -> Iterator[str]:
     if isinstance(part, Response):
         yield from of_response(part, place, room)
     elif isinstance(part, FeatureReport):
-        yield from _within(Estimate(part.std, part.std_low, part.std_high, 0), f"{place}.std", BIAS)
-    own, means = BOUNDS.get(type(part), {}), MEANS.get(type(part), ())
+        yield from _within(Estimate(part.std, part.std_low, part.std_high, 0), f"{place}.std", room)
+    own = BOUNDS.get(type(part), {})
     for name in type(part).model_fields:
         # a unit's axis may be counted from the last one
         if name != "unit_axis":
-            yield from of_numbers(
-                getattr(part, name),
-                f"{place}.{name}" if place else name,
-                own.get(name),
-                room if name in means else BIAS,
-            )
+            yield from of_numbers(getattr(part, name), f"{place}.{name}" if place else name, own.get(name), room)
 
 
 def inside(part: Any, place: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a report's

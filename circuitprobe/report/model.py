@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, PixelRange, Scaling
 
-SCHEMA_VERSION = "2.3"
+SCHEMA_VERSION = "2.4"
 METHOD_VERSION = "1"
 """Moves where a formula changes: audits of different versions are not compared."""
 

@@ -80,7 +80,7 @@ class Resampler:
 
 
 def estimate(value: float, resampled: FloatArray, n: int, null: float | None = None) -> Estimate:
-    """A value with its 95 % percentile interval.
+    """A value with its 95 % percentile interval, which contains it: an end that would leave it out is moved to it.
 
     Args:
         value: the estimate on all rows; nan where undefined.
@@ -98,7 +98,7 @@ def estimate(value: float, resampled: FloatArray, n: int, null: float | None = N
         return Estimate(float(value), None, None, n, null)
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
-    return Estimate(float(value), float(low), float(high), n, null)
+    return Estimate(float(value), min(float(low), float(value)), max(float(high), float(value)), n, null)
 
 
 def mean_estimates(resampler: Resampler, values: FloatArray, memory: int) -> list[Estimate]:
@@ -147,5 +147,6 @@ def _estimates(values: FloatArray, resampled: FloatArray, n: int) -> list[Estima
     tail = (1.0 - CONFIDENCE) / 2.0
     if np.isfinite(values).all() and np.isfinite(resampled).all():
         low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
+        low, high = np.minimum(low, values), np.maximum(high, values)
         return [Estimate(float(v), float(a), float(b), n) for v, a, b in zip(values, low, high, strict=True)]
     return [estimate(float(values[i]), resampled[:, i], n) for i in range(len(values))]

@@ -121,7 +121,7 @@ def test_every_value_lies_within_its_interval(whole: dict[str, Any]) -> None:
         estimate = at(whole, path[:-1])
         if path[-1] != "value" or set(estimate) != ESTIMATE or estimate["low"] is None:
             continue
-        room = 4 * (estimate["high"] - estimate["low"]) + 1e-3
+        room = 0.05 * (estimate["high"] - estimate["low"]) + 1e-6 * max(1.0, abs(estimate["value"]))
         for change in (
             {"value": estimate["high"] + room},
             {"value": estimate["low"] - room},
@@ -221,7 +221,7 @@ def test_a_baseline_is_checked_as_an_audit_is(tmp_path: Path) -> None:
     for place in list(places(content["compared"]))[::11]:
         part = at(content["compared"], place[:-1])
         if place[-1] == "n" and part["low"] is not None:
-            room = 4 * (part["high"] - part["low"]) + 1e-3
+            room = 0.05 * (part["high"] - part["low"]) + 1e-3
             change = ({"value": part["high"] + room}, {"low": part["high"] + room}, {"n": -1}, {"n": 10**9})[tried % 4]
             made = changed(content, ("compared", *place[:-1]), {**part, **change})
             path.write_text(json.dumps(made), encoding="utf-8")

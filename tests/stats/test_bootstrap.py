@@ -48,3 +48,10 @@ def test_undefined_values_stay_undefined() -> None:
     assert estimate(float("nan"), np.ones(5), 9) == Estimate(None, None, None, 9)
     some = estimate(1.0, np.array([np.nan, 1.0, 1.0]), 9, null=0.2)
     assert some == Estimate(1.0, 1.0, 1.0, 9, 0.2)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.5, 0.5, 2.0), (3.0, 1.0, 3.0), (1.5, 1.0, 2.0)])
+def test_an_interval_contains_its_value(value: float, low: float, high: float) -> None:
+    """A statistic that is biased on resamples may lie outside their percentiles; the end then moves to it."""
+    resampled = np.r_[np.full(50, 1.0), np.full(50, 2.0)]
+    assert estimate(value, resampled, 10) == Estimate(value, low, high, 10)
