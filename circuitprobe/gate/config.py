@@ -22,6 +22,7 @@ FILES = ("circuitprobe.toml", PYPROJECT)
 HEADING = {False: "[[gate]]", True: "[[tool.circuitprobe.gate]]"}
 """What a gate's table is headed by, in pyproject.toml or not."""
 LARGEST = 1e300
+MOST_GATES = 1_000
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,10 @@ def _gates(section: Mapping[str, Any], source: str) -> tuple[Gate, ...]:
         raise _wrong(source, "has one table called gate", f"a list of them: {_heading(source)}", None)
     if not isinstance(entries, list) or not entries:
         raise _wrong(source, "has no gate", f"at least one {_heading(source)} table", None)
+    if len(entries) > MOST_GATES:
+        raise _wrong(
+            source, f"has {len(entries):,} gates", f"at most {MOST_GATES:,}", 'latent = "*" for all latents at once'
+        )
     return tuple(_gate(entry, number, source) for number, entry in enumerate(entries, start=1))
 
 

@@ -174,9 +174,9 @@ def _load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         given: object = state[name]
         if not isinstance(given, torch.Tensor):
             raise _damaged(f"the checkpoint's weights {name} are a {type(given).__name__}", "a tensor")
-        if given.shape != value.shape or given.dtype != value.dtype:
+        if given.shape != value.shape or given.dtype != value.dtype or given.layout != value.layout or given.is_meta:
             raise _damaged(
-                f"the checkpoint's weights {name} have shape {tuple(given.shape)} and type {given.dtype}",
+                f"the checkpoint's weights {name} have shape {tuple(given.shape)}, type {given.dtype} and layout {given.layout}",
                 f"shape {tuple(value.shape)} and type {value.dtype}, as its architecture entry says",
             )
     extra = [str(name) for name in state if name not in expected]

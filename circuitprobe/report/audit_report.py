@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from circuitprobe.adapters.user_files import MOST_JSON, read_file
 from circuitprobe.errors import UsageError
@@ -15,6 +15,7 @@ from circuitprobe.report.ground_truth import GroundTruth
 from circuitprobe.report.json_text import json_text
 from circuitprobe.report.levels import ActivationLevel, CircuitMap, InputLevel, MediationLevel, PathLevel
 from circuitprobe.report.model import (
+    READ_VERSIONS,
     SCHEMA_VERSION,
     AuditWarning,
     DataReport,
@@ -122,6 +123,13 @@ class AuditReport(_Model):
             UsageError: the file cannot be written.
         """
         return json_text(self, path)
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known_version(cls, given: str) -> str:
+        if given not in READ_VERSIONS:
+            raise ValueError(f"version {given[:20]!r} is none of {', '.join(READ_VERSIONS)}")
+        return given
 
     @classmethod
     def from_json(cls, path: str | Path) -> AuditReport:

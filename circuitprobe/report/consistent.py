@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitprobe.report.consistent_numbers import OLDER, inside, of_numbers
 from circuitprobe.report.consistent_resamples import of_resamples
+from circuitprobe.report.model import SCHEMA_VERSION
 from circuitprobe.types import Estimate
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def contradictions(report: AuditReport) -> Iterator[str]:
     """What in a report cannot be, each with the place, what is there and what was expected."""
-    room = OLDER if report.schema_version in {"2.0", "2.1", "2.2", "2.3"} else 0.0
+    room = OLDER if report.schema_version != SCHEMA_VERSION else 0.0
     for place, part in inside(report, ""):
         yield from of_numbers(part, place, room=room)
     yield from _of_names(report)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from circuitprobe.types import ColumnKind, Estimate, FeatureKind, Link, PixelRange, Scaling
 
 SCHEMA_VERSION = "2.4"
+READ_VERSIONS = ("2.0", "2.1", "2.2", "2.3", SCHEMA_VERSION)
+"""Versions of reports that are read."""
 METHOD_VERSION = "1"
 """Moves where a formula changes: audits of different versions are not compared."""
 

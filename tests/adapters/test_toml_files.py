@@ -157,7 +157,7 @@ def test_odd_values_in_a_gate(tmp_path: Path, key: str) -> None:
 
 def test_a_study_of_a_million_runs_is_refused() -> None:
     seeds = ", ".join(map(str, range(60_000)))
-    with pytest.raises(CircuitProbeError, match=r"a study has 100,000 at most"):
+    with pytest.raises(CircuitProbeError, match=r"a study has 50,000 at most"):
         plan_of(f"[grid]\nseeds = [{seeds}]\n[audit]\nrows = {{}}\nlevels = [2]\n".encode(), "study.toml")
 
 

@@ -170,7 +170,6 @@ CHECKPOINTS: dict[str, Change] = {
     "10^6 blocks": at(ARCHITECTURE, "blocks", value=[["numeric", 1]] * 10**5),
     "images of 10^5 x 10^5": at(ARCHITECTURE, "shape", value=[3, 16 * 10**4, 16 * 10**4]),
     "images of 10^9 channels": at(ARCHITECTURE, "shape", value=[10**9, 16, 16]),
-    "a name of control characters": at(ARCHITECTURE, "name", value=ESCAPES),
     "version of control characters": at("version", value=ESCAPES),
     "version 999": at("version", value=999),
     "version of many digits": at("version", value=10**5000),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 18
 HEADER_LIMIT = 1 << 24
 HEAD_ROWS = 500
+MOST_COLUMNS = 100_000
 SEPARATORS = (";", "\t", "|", ",")  # in a tie, a comma is a decimal comma
 FALLBACKS = {"utf-8": "cp1252", "cp1252": "latin-1"}
 
@@ -86,6 +87,13 @@ def detect_dialect(raw: RawFile, schema: TableSchema, encoding: str | None = Non
     text = _whole_lines(text, complete)
     marked = _SEPARATOR_LINE.match(text)
     separator = schema.separator or (marked[1] if marked else detect_separator(text[: HEAD_BYTES // 4]))
+    widest = max((line.count(separator) for line in text.splitlines()), default=0)
+    if widest >= MOST_COLUMNS:
+        raise DataError(
+            f"{raw.shown!r} has a line of {widest + 1:,} fields.",
+            expected=f"at most {MOST_COLUMNS:,} columns",
+            fix="write the columns that the model takes to a file of their own",
+        )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     if marked:
         next(reader)

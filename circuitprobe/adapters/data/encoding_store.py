@@ -9,6 +9,8 @@ from typing import Any
 from circuitprobe.errors import DataError
 from circuitprobe.types import ColumnEncoding, FeatureKind, Scaling, TableEncoding
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Between which a scale lies: the model's numbers have 32 bits."""
 _KINDS = (FeatureKind.NUMERIC, FeatureKind.BINARY, FeatureKind.CATEGORICAL)
 
 
@@ -81,7 +83,7 @@ def _column_from_dict(plain: object) -> ColumnEncoding:
     counts = {"numeric": len(categories) == 0, "binary": len(categories) == 2, "categorical": len(categories) >= 1}
     _require(counts[kind], f"categories of {name!r}", categories)
     _require(_is_finite(plain["center"]), f"center of {name!r}", plain["center"])
-    _require(_is_finite(plain["scale"]) and plain["scale"] != 0, f"scale of {name!r}", plain["scale"])
+    _require(_is_finite(plain["scale"]) and SMALLEST <= plain["scale"] <= LARGEST, f"scale of {name!r}", plain["scale"])
     _require("fill" not in plain or _is_finite(plain["fill"]), f"fill of {name!r}", plain.get("fill"))
     return ColumnEncoding(
         name=name,

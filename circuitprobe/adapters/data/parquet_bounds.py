@@ -92,7 +92,7 @@ def check_pages(handle: BinaryIO, name: str) -> Pages:
     return Pages(
         frozenset(deltas),
         max((longest[place] for place in deltas), default=0),
-        PARQUET_FILE.per_byte * size + 4 * PARQUET_FILE.free,
+        PARQUET_FILE.per_byte * size + 2 * PARQUET_FILE.free,
     )
 
 

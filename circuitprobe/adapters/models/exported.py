@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import nn
 from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.utils import _pytree as pytree
 
-from circuitprobe.adapters.models.exported_bounds import ROWS, check_outputs
+from circuitprobe.adapters.models.exported_bounds import ROWS, check_outputs, unlogged
 from circuitprobe.adapters.models.exported_check import safe_copy
 from circuitprobe.adapters.models.exported_layers import as_layers
 from circuitprobe.adapters.models.files import MODEL_FILE
@@ -61,12 +60,8 @@ def load_exported(path: Path, *, trusted: bool, device: str = "cpu") -> nn.Modul
 def _program(path: Path, content: io.BytesIO, device: str) -> tuple[torch.export.ExportedProgram, nn.Module]:
     from torch.export.passes import move_to_device_pass
 
-    # torch logs what it then raises, with its stack
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with unlogged(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = move_to_device_pass(torch.export.load(content), device)
             return program, torch.export.unflatten(program)
@@ -77,8 +72,6 @@ def _program(path: Path, content: io.BytesIO, device: str) -> tuple[torch.export
             expected="an archive written by a torch version near this one",
             fix=f"export it again: {_AGAIN}",
         ) from error
-    finally:
-        logger.setLevel(level)
 
 
 def _check_outputs(path: Path, program: torch.export.ExportedProgram, rows: int | None) -> None:

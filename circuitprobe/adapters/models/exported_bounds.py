@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,10 +229,21 @@ def check_outputs(module: nn.Module, given: Any, named: Any, size: int) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     free = 16 * size
-    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+    with unlogged(), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
         args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, (given, named))
         with _Measured(_LARGEST_OUTPUT + free, _LARGEST_TOGETHER + 4 * free):
             module(*args, **keywords)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Nothing is logged inside the block: torch logs what it then raises, with its stack."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _without_numbers(value: torch.Tensor) -> torch.Tensor:

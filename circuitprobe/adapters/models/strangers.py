@@ -99,6 +99,8 @@ def _is_text(head: bytes) -> bool:
 def _text(path: Path, head: bytes) -> ModelError:
     start = head.lstrip()
     lines = [line for line in head.decode("utf-8", "replace").splitlines() if line.strip()]
+    if not lines:
+        return _error(path, "a text file of blank lines, not a model", _FIX)
     if start[:1] == b"<":
         return _error(path, "an HTML or XML page, not a model", "download the file itself, not the page about it")
     if start[:1] in {b"{", b"["}:

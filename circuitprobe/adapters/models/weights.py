@@ -169,6 +169,9 @@ def _misfit(state: State, model: nn.Module) -> str:
             and mine.shape != tensor.shape
         ):
             return f"{name} is {tuple(tensor.shape)} in the file and {tuple(mine.shape)} in the model"
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+            kind = "quantized" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
+            return f"{name} is a {kind.removeprefix('torch.')} tensor in the file"
     return ""
 
 
