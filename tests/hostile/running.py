@@ -85,11 +85,13 @@ def attacked(running: Commands, good: Harmless, role: str, name: str, folder: Pa
     typed = ROLES[role](given, good)
     if not attack.sparse:
         assert sum(size for kind, size in listing(folder).values() if kind == stat.S_IFREG) < LARGEST_FILE
+    # a model whose odd entry was left out when it was read does nothing, and is shown; its rows are refused by an audit
+    fine = {0, 2} if role == "inspected" else {2}
     faults = []
     for arguments in typed:
         before = listing(folder)
         done = running.run(folder, arguments)
-        wrong = [*faults_of(done, attack.word), *changes(before, listing(folder))]
+        wrong = [*faults_of(done, attack.word if done.code else "", fine), *changes(before, listing(folder))]
         if wrong:
             faults.append(f"{', '.join(wrong)}: {done}")
     assert not faults, "\n".join(faults)
@@ -109,11 +111,11 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [f"EFFECT on {name}" for name in sorted(before.keys() | after) if before.get(name) != after.get(name)]
 
 
-def faults_of(done: Done, word: str) -> list[str]:
-    """What in a refusal is against the rules."""
+def faults_of(done: Done, word: str, codes: set[int]) -> list[str]:
+    """What in a command's end is against the rules."""
     shown = {character for character in done.text if is_control(character)}
     checks = (
-        (done.code == 2, f"exit {done.code}"),
+        (done.code in codes, f"exit {done.code}"),
         (not done.killed, f"killed, {done.killed}"),
         ("Traceback" not in done.text, "traceback"),
         ("internal error" not in done.text, "internal error"),
