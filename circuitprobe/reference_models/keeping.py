@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from circuitprobe.adapters.models.files import MODEL_FILE
+from circuitprobe.adapters.models.tensor_pickles import load_tensors
 from circuitprobe.errors import ModelError, UsageError
 from circuitprobe.reference_models.architectures import build
 from circuitprobe.reference_models.checkpoint import FORMAT, VERSION, rebuild, save_checkpoint
@@ -137,7 +137,7 @@ def resumable(path: Path, identity: Identity) -> Snapshot | TrainedModel | None:
     if found is None:
         return None
     try:
-        payload = torch.load(found, weights_only=True, map_location="cpu")
+        payload = load_tensors(found, archive=True, bounds=MODEL_FILE)
     except Exception as error:
         raise _unreadable(found) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT or payload.get("version") != VERSION:
