@@ -17,7 +17,7 @@ if find_spec("ray") is None:
 if not sys.platform.startswith("linux"):
     pytest.skip("the nodes are two addresses of one machine, as Linux has them", allow_module_level=True)
 
-from ray_nodes import HEAD, WORKER, Nodes, wait_for
+from ray_nodes import HEAD, WORKER, Nodes, started_nodes, wait_for
 
 from circuitprobe import __version__
 from circuitprobe.errors import UsageError
@@ -37,9 +37,8 @@ SMALL = {"resamples": 10, "permutations": 10, "intervention_values": 2}
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     """The cluster."""
-    made = Nodes()
+    made = started_nodes()
     try:
-        made.start()
         yield made
     finally:
         made.stop()
