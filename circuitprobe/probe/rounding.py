@@ -22,6 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 DRAWS = 32
 """Of each column: rows times runs."""
+RUNS = 8
+"""At the least: in a saturated column one row may be larger than all others by many orders, and has one draw per run."""
 SAFETY = 4.0
 """Times the largest draw. Two kernels were seen to differ by up to twice the largest draw (benchmarks/ROUNDING.md)."""
 FLOOR_UNITS = 16.0
@@ -71,7 +73,7 @@ def rounding_limit(run: Callable[[], Tensor], model: nn.Module) -> Tensor:
     floor = torch.finfo(plain.dtype).eps * size
     farthest = torch.zeros_like(floor)
     try:
-        for _ in range(-(-DRAWS // max(1, len(plain)))):
+        for _ in range(max(RUNS, -(-DRAWS // max(1, len(plain))))):
             with PerturbedOperations(fixed, generator):
                 moved = _seeded(run)
             farthest = torch.maximum(farthest, (moved - plain).abs().flatten(1).amax(0))

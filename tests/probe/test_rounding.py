@@ -55,6 +55,18 @@ def test_terms_that_cancel_round_as_the_terms_do(size: float) -> None:
     assert 0.5 * EPS * size < float(limit_of(net, x)) < 40 * EPS * size
 
 
+def test_a_row_that_alone_reaches_a_saturated_column_has_draws_enough() -> None:
+    """All other rows are 0 to rounding: their draws say nothing of this one."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 40), nn.Sigmoid())
+    nn.init.constant_(net[0].bias, -15.0)
+    net[0].weight.data.abs_()
+    alone = torch.randn(1, 8)
+    many = torch.cat([torch.full((63, 8), -20.0), alone])
+    assert bool((net(many)[:-1] < 1e-3 * net(alone)).all())
+    assert bool((limit_of(net, many) > 0.25 * limit_of(net, alone)).all())
+
+
 @pytest.mark.parametrize(("dtype", "eps"), [(torch.float32, EPS), (torch.float64, torch.finfo(torch.float64).eps)])
 def test_limit_follows_the_dtype(dtype: torch.dtype, eps: float) -> None:
     net = nn.Linear(30, 3).to(dtype)
