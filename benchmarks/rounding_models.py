@@ -253,7 +253,7 @@ class Leaking(nn.Module):
 
 
 LEAKS: dict[str, Callable[[Tensor], Tensor]] = {
-    "the number of rows": lambda x: torch.full_like(x[:, 0], float(len(x) % 7) / 3),
+    "the number of rows": lambda x: torch.full_like(x[:, 0], float(len(x) % 7)),
     "the place in the batch": lambda x: torch.arange(len(x), dtype=x.dtype) % 5 / 2,
     "the row before": lambda x: (torch.arange(len(x), dtype=x.dtype) + x.mean(1)).roll(1) % 3,
 }
